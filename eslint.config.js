@@ -1,0 +1,81 @@
+import js from '@eslint/js';
+import boundaries from 'eslint-plugin-boundaries';
+import tseslint from 'typescript-eslint';
+
+// The layers of docs/architecture: a folder may import itself and what is listed, nothing else.
+const layers = {
+  graph: [],
+  runtime: ['graph'],
+  nn: ['graph'],
+  optim: ['graph'],
+  volume: [],
+  formats: ['volume'],
+  text: [],
+  simulate: ['volume', 'formats', 'text'],
+  corpus: ['volume', 'formats', 'text'],
+  models: ['graph', 'runtime', 'nn', 'volume', 'text'],
+  train: ['graph', 'runtime', 'nn', 'optim', 'models', 'volume', 'formats', 'corpus', 'text'],
+  tasks: ['graph', 'runtime', 'models', 'train', 'volume', 'formats', 'corpus', 'text'],
+  evaluate: ['models', 'train', 'tasks', 'volume', 'corpus', 'text'],
+};
+const below = [...Object.keys(layers)];
+layers.server = [...below];
+layers.cli = [...below, 'server'];
+
+export default tseslint.config(
+  { ignores: ['dist', 'demo', 'node_modules', 'coverage', 'src/**/*_pb.ts'] },
+  js.configs.recommended,
+  ...tseslint.configs.strictTypeChecked,
+  {
+    languageOptions: {
+      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+    },
+    rules: {
+      '@typescript-eslint/no-explicit-any': 'error',
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        { allowNumber: true, allowBoolean: true },
+      ],
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      '@typescript-eslint/no-unnecessary-condition': ['error', { allowConstantLoopConditions: true }],
+      // Index reads are checked by noUncheckedIndexedAccess; a `!` says "proven in range" in inner loops.
+      '@typescript-eslint/no-non-null-assertion': 'off',
+      'no-restricted-imports': ['error', { patterns: ['**/dist/**'] }],
+    },
+  },
+  {
+    files: ['src/**/*.ts'],
+    plugins: { boundaries },
+    settings: {
+      'import/resolver': { typescript: true },
+      'boundaries/elements': Object.keys(layers).map((type) => ({ type, pattern: `src/${type}` })),
+    },
+    rules: {
+      'boundaries/element-types': [
+        'error',
+        {
+          default: 'disallow',
+          rules: Object.entries(layers).map(([from, allow]) => ({ from, allow: [from, ...allow] })),
+        },
+      ],
+    },
+  },
+  {
+    files: ['src/!(runtime)/**/*.ts'],
+    rules: { 'no-restricted-imports': ['error', { paths: ['onnxruntime-node'] }] },
+  },
+  {
+    files: ['**/*.js', '**/*.mjs'],
+    extends: [tseslint.configs.disableTypeChecked],
+    languageOptions: {
+      globals: {
+        console: 'readonly',
+        process: 'readonly',
+        URL: 'readonly',
+        performance: 'readonly',
+        setTimeout: 'readonly',
+      },
+    },
+  },
+);

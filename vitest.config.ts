@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    // Native libraries (ONNX Runtime, LanceDB) are safest with a process of their own per file.
+    pool: 'forks',
+    maxWorkers: 2,
+  },
+});
