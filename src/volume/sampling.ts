@@ -1,0 +1,195 @@
+/** Reading a volume at any physical point and at any scale: box averages where voxels are finer, linear between. */
+import type { Affine, Volume, VoxelArray } from './volume.js';
+
+/**
+ * A volume averaged down to about one voxel a sample, ready to be interpolated.
+ * `weight` is the share of each averaged voxel that was measured.
+ */
+export interface Pyramid {
+  readonly values: Float32Array;
+  readonly weight: Float32Array | null;
+  readonly shape: readonly [number, number, number];
+  /** RAS+ mm to voxel of this grid: 12 numbers, rows of [a b c t]. */
+  readonly toVoxel: Float64Array;
+}
+
+/** The integer factors by which `affine`'s axes are averaged for samples `sampleMm` apart. */
+export function boxFactors(affine: Affine, sampleMm: number): [number, number, number] {
+  const factor = (axis: 0 | 1 | 2): number => {
+    const mm = Math.hypot(affine[0][axis], affine[1][axis], affine[2][axis]);
+    return Math.max(1, Math.round(sampleMm / mm));
+  };
+  return [factor(0), factor(1), factor(2)];
+}
+
+/**
+ * Averages `volume` over boxes of whole voxels so that its spacing is close to `sampleMm` where it was finer.
+ * Unmeasured voxels take no part in an average; a box with none measured has weight 0.
+ */
+export function buildPyramid(volume: Volume, sampleMm: number): Pyramid {
+  const [fi, fj, fk] = boxFactors(volume.affine, sampleMm);
+  const [ni, nj, nk] = volume.shape;
+  const shape: [number, number, number] = [Math.ceil(ni / fi), Math.ceil(nj / fj), Math.ceil(nk / fk)];
+  const toVoxel = inverseOf(coarsen(volume.affine, [fi, fj, fk]));
+  const { slope, intercept } = volume;
+  const values = new Float32Array(shape[0] * shape[1] * shape[2]);
+  if (fi === 1 && fj === 1 && fk === 1) {
+    const { data } = volume;
+    for (let n = 0; n < values.length; n++) values[n] = data[n]! * slope + intercept;
+    const weight = volume.valid ? Float32Array.from(volume.valid) : null;
+    if (weight) for (let n = 0; n < values.length; n++) if (weight[n] === 0) values[n] = 0;
+    return { values, weight, shape, toVoxel };
+  }
+  const count = new Float32Array(values.length);
+  accumulate(volume.data, volume.valid, [ni, nj, nk], [fi, fj, fk], shape, values, count);
+  const full = fi * fj * fk;
+  let partial = false;
+  for (let n = 0; n < values.length; n++) {
+    const c = count[n]!;
+    if (c > 0) values[n] = (values[n]! / c) * slope + intercept;
+    count[n] = Math.min(1, c / full);
+    if (c < full) partial = true;
+  }
+  return { values, weight: partial ? count : null, shape, toVoxel };
+}
+
+function accumulate(
+  data: VoxelArray,
+  valid: Uint8Array | null,
+  [ni, nj, nk]: [number, number, number],
+  [fi, fj, fk]: [number, number, number],
+  shape: [number, number, number],
+  sums: Float32Array,
+  count: Float32Array,
+): void {
+  for (let k = 0; k < nk; k++) {
+    const pk = Math.floor(k / fk) * shape[1];
+    for (let j = 0; j < nj; j++) {
+      const row = ni * (j + nj * k);
+      let out = shape[0] * (Math.floor(j / fj) + pk);
+      let phase = 0;
+      for (let i = 0; i < ni; i++) {
+        if (valid === null || valid[row + i] === 1) {
+          sums[out] = sums[out]! + data[row + i]!;
+          count[out] = count[out]! + 1;
+        }
+        if (++phase === fi) {
+          phase = 0;
+          out++;
+        }
+      }
+    }
+  }
+}
+
+/** The affine of a grid whose voxels are boxes of `f` voxels: the centre moves by half a box less half a voxel. */
+function coarsen(a: Affine, f: readonly [number, number, number]): Affine {
+  const row = (r: 0 | 1 | 2): [number, number, number, number] => [
+    a[r][0] * f[0],
+    a[r][1] * f[1],
+    a[r][2] * f[2],
+    a[r][3] + (a[r][0] * (f[0] - 1) + a[r][1] * (f[1] - 1) + a[r][2] * (f[2] - 1)) / 2,
+  ];
+  return [row(0), row(1), row(2), [0, 0, 0, 1]];
+}
+
+/** Inverse of the affine, as 12 numbers (three rows of four), by the adjugate of its 3x3 part. */
+export function inverseOf(a: Affine): Float64Array {
+  const [[a0, a1, a2, tx], [b0, b1, b2, ty], [c0, c1, c2, tz]] = a;
+  const det = a0 * (b1 * c2 - b2 * c1) - a1 * (b0 * c2 - b2 * c0) + a2 * (b0 * c1 - b1 * c0);
+  const m = [
+    (b1 * c2 - b2 * c1) / det,
+    (a2 * c1 - a1 * c2) / det,
+    (a1 * b2 - a2 * b1) / det,
+    (b2 * c0 - b0 * c2) / det,
+    (a0 * c2 - a2 * c0) / det,
+    (a2 * b0 - a0 * b2) / det,
+    (b0 * c1 - b1 * c0) / det,
+    (a1 * c0 - a0 * c1) / det,
+    (a0 * b1 - a1 * b0) / det,
+  ] as const;
+  const t = (r: number): number => -(m[r * 3]! * tx + m[r * 3 + 1]! * ty + m[r * 3 + 2]! * tz);
+  return Float64Array.of(m[0], m[1], m[2], t(0), m[3], m[4], m[5], t(1), m[6], m[7], m[8], t(2));
+}
+
+/**
+ * Samples an axis-aligned (RAS+) block of `count`³ points, `stepMm` apart, whose first point is (x0, y0, z0) mm.
+ * Writes values to `out` from `offset` (x fastest) and 1 or 0 to `ok`: a sample is valid when at least half of its
+ * interpolation weight falls on measured voxels. Invalid samples are 0. Returns how many are valid.
+ */
+export function sampleBlock(
+  p: Pyramid,
+  x0: number,
+  y0: number,
+  z0: number,
+  stepMm: number,
+  count: number,
+  out: Float32Array,
+  ok: Uint8Array,
+  offset: number,
+): number {
+  const m = p.toVoxel;
+  const [ni, nj, nk] = p.shape;
+  const { values, weight } = p;
+  const sliceStride = ni * nj;
+  let valid = 0;
+  let n = offset;
+  for (let c = 0; c < count; c++) {
+    const z = z0 + c * stepMm;
+    for (let b = 0; b < count; b++) {
+      const y = y0 + b * stepMm;
+      let vi = m[0]! * x0 + m[1]! * y + m[2]! * z + m[3]!;
+      let vj = m[4]! * x0 + m[5]! * y + m[6]! * z + m[7]!;
+      let vk = m[8]! * x0 + m[9]! * y + m[10]! * z + m[11]!;
+      for (let a = 0; a < count; a++, n++) {
+        const i0 = Math.floor(vi);
+        const j0 = Math.floor(vj);
+        const k0 = Math.floor(vk);
+        const di = vi - i0;
+        const dj = vj - j0;
+        const dk = vk - k0;
+        vi += m[0]! * stepMm;
+        vj += m[4]! * stepMm;
+        vk += m[8]! * stepMm;
+        out[n] = 0;
+        ok[n] = 0;
+        if (i0 < -1 || j0 < -1 || k0 < -1 || i0 >= ni || j0 >= nj || k0 >= nk) continue;
+        let sum = 0;
+        let total = 0;
+        for (let corner = 0; corner < 8; corner++) {
+          const ci = i0 + (corner & 1);
+          const cj = j0 + ((corner >> 1) & 1);
+          const ck = k0 + (corner >> 2);
+          if (ci < 0 || cj < 0 || ck < 0 || ci >= ni || cj >= nj || ck >= nk) continue;
+          let w = (corner & 1 ? di : 1 - di) * (corner & 2 ? dj : 1 - dj) * (corner & 4 ? dk : 1 - dk);
+          const at = ci + ni * cj + sliceStride * ck;
+          if (weight !== null) w *= weight[at]!;
+          sum += w * values[at]!;
+          total += w;
+        }
+        // The tolerance keeps a point exactly half a voxel outside the last centre, where rounding would decide.
+        if (total < 0.5 - 1e-9) continue;
+        out[n] = sum / total;
+        ok[n] = 1;
+        valid++;
+      }
+    }
+  }
+  return valid;
+}
+
+/** Bounding box of the volume's voxels (their full extent) in RAS+ mm: [[xmin, ymin, zmin], [xmax, ymax, zmax]]. */
+export function boundsMm(volume: Pick<Volume, 'affine' | 'shape'>): [number[], number[]] {
+  const low = [Infinity, Infinity, Infinity];
+  const high = [-Infinity, -Infinity, -Infinity];
+  for (let corner = 0; corner < 8; corner++) {
+    const ijk = [0, 1, 2].map((d) => ((corner >> d) & 1 ? volume.shape[d as 0] - 0.5 : -0.5));
+    for (let r = 0; r < 3; r++) {
+      const row = volume.affine[r as 0];
+      const v = row[0] * ijk[0]! + row[1] * ijk[1]! + row[2] * ijk[2]! + row[3];
+      low[r] = Math.min(low[r]!, v);
+      high[r] = Math.max(high[r]!, v);
+    }
+  }
+  return [low, high];
+}
