@@ -1,0 +1,41 @@
+/** Scaled dot-product attention as one op with a gradient of its own. */
+import { GraphError, type Value } from '../graph.js';
+import { formatShape, sameShape } from '../shapes.js';
+import { add, mul, sub } from './arithmetic.js';
+import { matmul } from './matmul.js';
+import { softmax } from './normalize.js';
+import { reduceSum, reduceTo } from './reduce.js';
+
+/**
+ * softmax(scale · q kᵀ + bias) v for q [..., n, d], k [..., m, d], v [..., m, e] (Vaswani et al. 2017).
+ * @param bias added to the scores, broadcast to [..., n, m]: a large negative number where a key must not be seen.
+ *   It has no gradient.
+ */
+export function dotProductAttention(q: Value, k: Value, v: Value, scale: number, bias?: Value): Value {
+  const { graph } = q;
+  if (
+    !sameShape(q.shape.slice(0, -2), k.shape.slice(0, -2)) ||
+    !sameShape(k.shape.slice(0, -1), v.shape.slice(0, -1))
+  ) {
+    throw new GraphError(
+      `dotProductAttention: shapes must be [..., n, d], [..., m, d], [..., m, e], got ${formatShape(q.shape)}, ${formatShape(k.shape)}, ${formatShape(v.shape)}`,
+    );
+  }
+  const raw = matmul(q, k, { transB: true, scale });
+  const scores = bias === undefined ? raw : add(raw, bias);
+  const p = softmax(scores);
+  const out = matmul(p, v);
+  graph.record('dotProductAttention', bias ? [q, k, v, bias] : [q, k, v], [out], ([dy], wanted) => {
+    if (wanted[3])
+      throw new GraphError('gradients: op "dotProductAttention" has no gradient rule for its bias');
+    // Σⱼ pᵢⱼ dpᵢⱼ = dyᵢ · outᵢ: a sum over the head instead of over all keys (Dao et al. 2022, eq. 4).
+    const delta = reduceSum(mul(dy!, out), { axes: -1, keepDims: true });
+    const ds = mul(p, sub(matmul(dy!, v, { transB: true }), delta));
+    return [
+      wanted[0] ? matmul(ds, k, { scale }) : undefined,
+      wanted[1] ? matmul(ds, q, { transA: true, scale }) : undefined,
+      wanted[2] ? reduceTo(matmul(p, dy!, { transA: true }), v.shape) : undefined,
+    ];
+  });
+  return out;
+}

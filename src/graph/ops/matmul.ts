@@ -1,0 +1,107 @@
+/** Matrix products. */
+import { GraphError, sizeOf, type Value } from '../graph.js';
+import { broadcast, formatShape, requireDtype } from '../shapes.js';
+import { reduceSum, reduceTo } from './reduce.js';
+import { reshape } from './layout.js';
+
+export interface MatmulOptions {
+  /** Use the last two axes of a swapped. */
+  readonly transA?: boolean;
+  /** Use the last two axes of b swapped. */
+  readonly transB?: boolean;
+  /** Factor on the product, 1 unless said; costs nothing. */
+  readonly scale?: number;
+}
+
+/**
+ * scale · op(a) · op(b) over the last two axes; leading axes broadcast. Transposed operands are read as they lie,
+ * not copied. Both operands have at least two axes.
+ */
+export function matmul(a: Value, b: Value, options: MatmulOptions = {}): Value {
+  const { transA = false, transB = false, scale = 1 } = options;
+  requireDtype('matmul', a, 'float32', 'float16');
+  if (a.dtype !== b.dtype)
+    throw new GraphError(`matmul: dtypes must be equal, got ${a.dtype} and ${b.dtype}`);
+  if (a.shape.length < 2 || b.shape.length < 2) {
+    throw new GraphError(
+      `matmul: operands have two axes or more, got ${formatShape(a.shape)} and ${formatShape(b.shape)}; use expandDims()`,
+    );
+  }
+  const [m, ka] = lastTwo(a, transA);
+  const [kb, n] = lastTwo(b, transB);
+  if (ka !== kb) {
+    throw new GraphError(
+      `matmul: inner dimensions must be equal, got ${formatShape(a.shape)}${transA ? 'ᵀ' : ''} · ${formatShape(b.shape)}${transB ? 'ᵀ' : ''}`,
+    );
+  }
+  const shape = [...broadcast('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2)), m, n];
+  const out = [{ dtype: a.dtype, shape }];
+  const { graph } = a;
+  const plain = !transA && !transB && scale === 1;
+  const flat = a.shape.length === 2 && b.shape.length === 2;
+  const flags = { transA: { int: Number(transA) }, transB: { int: Number(transB) }, alpha: { float: scale } };
+  const [y] = (
+    plain
+      ? graph.emit('MatMul', [a, b], out)
+      : flat
+        ? graph.emit('Gemm', [a, b], out, { attributes: flags })
+        : graph.emit('FusedMatMul', [a, b], out, { domain: 'com.microsoft', attributes: flags })
+  ) as [Value];
+  graph.record('matmul', [a, b], [y], ([dy], wanted) => [
+    wanted[0] ? gradientA(dy!, a, b, { transA, transB, scale }) : undefined,
+    wanted[1] ? gradientB(dy!, a, b, { transA, transB, scale }) : undefined,
+  ]);
+  return y;
+}
+
+const lastTwo = ({ shape }: Value, swapped: boolean): [number, number] => {
+  const [rows, columns] = shape.slice(-2) as [number, number];
+  return swapped ? [columns, rows] : [rows, columns];
+};
+
+function gradientA(dy: Value, a: Value, b: Value, { transA, transB, scale }: Required<MatmulOptions>): Value {
+  // Y = A·B: dA = dY·Bᵀ; for A given transposed: (dA)ᵀ = B·dYᵀ.
+  const grad = transA
+    ? matmul(b, dy, { transA: transB, transB: true, scale })
+    : matmul(dy, b, { transB: !transB, scale });
+  return reduceTo(grad, a.shape);
+}
+
+function gradientB(dy: Value, a: Value, b: Value, { transA, transB, scale }: Required<MatmulOptions>): Value {
+  if (b.shape.length === 2 && a.shape.length > 2 && !transA) {
+    // One matrix used by a whole batch: one product over all rows instead of a batch of products and their sum.
+    const rows = reshape(a, [-1, a.shape.at(-1)!]);
+    const dRows = reshape(dy, [-1, dy.shape.at(-1)!]);
+    return transB
+      ? matmul(dRows, rows, { transA: true, scale })
+      : matmul(rows, dRows, { transA: true, scale });
+  }
+  const grad = transB
+    ? matmul(dy, a, { transA: true, transB: transA, scale })
+    : matmul(a, dy, { transA: !transA, scale });
+  return reduceTo(grad, b.shape);
+}
+
+/**
+ * x · w + bias over the last axis: x [..., k], w [k, n], bias [n] → [..., n]. One general matrix product over all
+ * rows, the bias included.
+ */
+export function affine(x: Value, w: Value, bias: Value): Value {
+  const k = x.shape.at(-1);
+  const [kw, n] = w.shape as [number, number];
+  if (w.shape.length !== 2 || k !== kw || bias.shape.length !== 1 || bias.shape[0] !== n) {
+    throw new GraphError(
+      `affine: shapes must be [..., k], [k, n], [n], got ${formatShape(x.shape)}, ${formatShape(w.shape)}, ${formatShape(bias.shape)}`,
+    );
+  }
+  const rows = reshape(x, [sizeOf(x.shape) / kw, kw]);
+  const [y] = x.graph.emit('Gemm', [rows, w, bias], [{ dtype: x.dtype, shape: [rows.shape[0]!, n] }]) as [
+    Value,
+  ];
+  x.graph.record('affine', [rows, w, bias], [y], ([dy], wanted) => [
+    wanted[0] ? matmul(dy!, w, { transB: true }) : undefined,
+    wanted[1] ? matmul(rows, dy!, { transA: true }) : undefined,
+    wanted[2] ? reduceSum(dy!, { axes: 0 }) : undefined,
+  ]);
+  return reshape(y, [...x.shape.slice(0, -1), n]);
+}
