@@ -1,0 +1,56 @@
+/** The `precess` command: parses, calls the library, prints. */
+import { Command, CommanderError } from 'commander';
+import { registerCorpus } from './corpus.js';
+import { registerIngest } from './ingest.js';
+import { Interrupted, log, UsageError } from './shared.js';
+
+const program = new Command('precess')
+  .description('An open, full 3D, full-body MRI foundation-model system.')
+  .version('0.1.0')
+  .showHelpAfterError('(precess COMMAND --help shows the options and an example)')
+  .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(text) });
+
+registerIngest(program);
+registerCorpus(program);
+for (const command of program.commands) command.exitOverride();
+
+/** Runs the command line and returns the exit status: 0 success, 1 failure, 2 usage, 130 interrupted. */
+async function run(argv: string[]): Promise<number> {
+  try {
+    await program.parseAsync(argv);
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof UsageError) {
+      log(`precess: ${error.message}`);
+      return 2;
+    }
+    if (error instanceof Interrupted) {
+      log(`precess: ${error.message}`);
+      return 130;
+    }
+    log(`precess: ${explain(error)}`);
+    if (process.env.PRECESS_DEBUG && error instanceof Error) log(error.stack ?? '');
+    return 1;
+  }
+}
+
+/** System errors in words; everything else speaks for itself. */
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ENOSPC')
+    return `the disk is full (${error.message}); free some space and run the command again`;
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
+    return `no permission to write there (${error.message}); check the folder's owner and mode`;
+  return error.message;
+}
+
+// A closed pipe (precess … | head) is the reader's choice, not a failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+process.exitCode = await run(process.argv);

@@ -1,0 +1,119 @@
+/** What every command shares: one JSON document on stdout, everything else on stderr, and clear exits. */
+import cliProgress from 'cli-progress';
+
+/** The command line itself is wrong: exit status 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** The command cannot do its work: exit status 1. */
+export class CliError extends Error {
+  override readonly name = 'CliError';
+}
+
+/** The work was stopped by Ctrl-C or a termination signal: exit status 130. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted';
+}
+
+/** Writes the one JSON document of a `--json` run to stdout. */
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** A line for the person at the terminal; never on stdout, which belongs to results. */
+export function log(message: string): void {
+  process.stderr.write(`${message}\n`);
+}
+
+export interface Progress {
+  /** `done` of the total, with a short note (never anything identifying). */
+  update(done: number, note?: string): void;
+  /** Another total, where it becomes known on the way. */
+  total(total: number): void;
+  stop(): void;
+}
+
+/** Plain lines come this far apart where no terminal draws a bar. */
+const LINE_EVERY_MS = 5000;
+
+/** Progress with an estimate: a bar on a terminal, plain lines elsewhere. */
+export function progress(label: string, total: number): Progress {
+  if (process.stderr.isTTY) {
+    const bar = new cliProgress.SingleBar({
+      format: `${label} [{bar}] {value}/{total} · {eta_formatted} left {note}`,
+      stream: process.stderr,
+      hideCursor: true,
+      etaBuffer: 50,
+      clearOnComplete: false,
+    });
+    bar.start(total, 0, { note: '' });
+    return {
+      update: (done, note = '') => bar.update(done, { note: note && `· ${note}` }),
+      total: (n) => bar.setTotal(n),
+      stop: () => bar.stop(),
+    };
+  }
+  const started = Date.now();
+  let all = total;
+  let last = started;
+  let latest = { done: 0, note: '' };
+  const line = (): void => {
+    const seconds = (Date.now() - started) / 1000;
+    const { done, note } = latest;
+    const left = done > 0 && done < all ? `, about ${Math.ceil((seconds / done) * (all - done))} s left` : '';
+    log(`${label}: ${done}/${all}${note && ` ${note}`} (${seconds.toFixed(0)} s${left})`);
+  };
+  return {
+    update(done, note = '') {
+      latest = { done, note };
+      if (Date.now() - last < LINE_EVERY_MS) return;
+      last = Date.now();
+      line();
+    },
+    total: (n) => (all = n),
+    stop: line,
+  };
+}
+
+/**
+ * A signal that Ctrl-C (or SIGTERM) raises once, for work that stops at its next safe point; a second Ctrl-C exits at
+ * once. `done` puts the default behaviour back.
+ */
+export function interruption(message: string): { signal: AbortSignal; done: () => void } {
+  const controller = new AbortController();
+  const onSignal = (): void => {
+    if (controller.signal.aborted) process.exit(130);
+    log(`\n${message}`);
+    controller.abort();
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return {
+    signal: controller.signal,
+    done: () => {
+      process.off('SIGINT', onSignal);
+      process.off('SIGTERM', onSignal);
+    },
+  };
+}
+
+/** A whole number of at least `least` from the command line. @throws UsageError naming the option. */
+export function wholeNumber(option: string, least: number): (text: string) => number {
+  return (text) => {
+    const n = Number(text);
+    if (!Number.isSafeInteger(n) || n < least)
+      throw new UsageError(`${option} is a whole number of at least ${least}, got "${text}"`);
+    return n;
+  };
+}
+
+/** A number in [least, most] from the command line. @throws UsageError naming the option. */
+export function decimal(option: string, least: number, most: number): (text: string) => number {
+  return (text) => {
+    const n = Number(text);
+    if (text.trim() === '' || !(n >= least && n <= most))
+      throw new UsageError(`${option} is a number from ${least} to ${most}, got "${text}"`);
+    return n;
+  };
+}
