@@ -1,0 +1,123 @@
+/** Compressed pixels (PS3.5 annex A.4, section 8.2) to stored values, with a decoder loaded only when it is needed. */
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { DicomError } from './error.js';
+import type { DicomInstance } from './instance.js';
+import { fragmentsAt } from './parse.js';
+import { decodeRle } from './rle.js';
+import { startOf } from './start.js';
+import { codingOf } from './syntax.js';
+
+/** The part of the Emscripten classes of @cornerstonejs' codecs that is used; they ship no types. */
+interface Codec {
+  getEncodedBuffer(size: number): Uint8Array;
+  getDecodedBuffer(): Uint8Array;
+  getFrameInfo(): { width: number; height: number; bitsPerSample: number; componentCount: number };
+  decode(): void;
+  delete(): void;
+}
+type CodecModule = Record<string, new () => Codec>;
+type CodecFactory = () => Promise<CodecModule>;
+
+const CODECS = {
+  'jpeg-baseline': ['@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasmjs', 'JPEGDecoder'],
+  'jpeg-ls': ['@cornerstonejs/codec-charls/decodewasmjs', 'JpegLSDecoder'],
+  'jpeg-2000': ['@cornerstonejs/codec-openjpeg/decodewasmjs', 'J2KDecoder'],
+} as const;
+
+const require = createRequire(import.meta.url);
+const loaded = new Map<string, Promise<CodecModule>>();
+
+/**
+ * The stored pixel cells of the only frame of `instance`, `byteLength` bytes of little-endian values.
+ *
+ * @throws DicomError when the stream is damaged or holds another size than the header says.
+ */
+export async function decodeFrame(instance: DicomInstance, byteLength: number): Promise<Uint8Array> {
+  const file = await readFile(instance.path);
+  const coding = codingOf(instance.transferSyntax);
+  const { offset, length } = instance.pixels!;
+  if (coding === 'native') {
+    const { bytes } = startOf(file, file.length, instance.path);
+    return bytes.subarray(offset, offset + byteLength);
+  }
+  try {
+    if (length !== 0xffffffff) throw new Error('pixels are not in fragments');
+    const frame = joinFragments(fragmentsAt(file, offset));
+    return await decode(coding, frame, instance, byteLength);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new DicomError(
+      `read DICOM pixels: ${instance.path} cannot be decoded (${why}); decompress it with dcmdjpeg or copy it again`,
+      { cause: error },
+    );
+  }
+}
+
+async function decode(
+  coding: ReturnType<typeof codingOf>,
+  frame: Uint8Array,
+  instance: DicomInstance,
+  byteLength: number,
+): Promise<Uint8Array> {
+  const { bits } = instance;
+  if (coding === 'rle') return decodeRle(frame, byteLength, bits.allocated / 8);
+  if (coding === 'jpeg-lossless') return widen(decodeLossless(frame), byteLength, bits.allocated);
+  if (coding === null || coding === 'native')
+    throw new Error('internal: no decoder for this transfer syntax');
+  const [module, className] = CODECS[coding];
+  return widen(await decodeWith(module, className, frame, instance), byteLength, bits.allocated);
+}
+
+/** A frame of a single-frame image may span fragments (PS3.5 section A.4); the first item is the offset table. */
+function joinFragments(fragments: readonly Uint8Array[]): Uint8Array {
+  const frame = fragments.slice(1);
+  if (frame.length === 0) throw new Error('there are no fragments');
+  return frame.length === 1 ? frame[0]! : Buffer.concat(frame);
+}
+
+async function decodeWith(
+  module: string,
+  className: string,
+  frame: Uint8Array,
+  instance: DicomInstance,
+): Promise<Uint8Array> {
+  let codecs = loaded.get(module);
+  if (codecs === undefined) {
+    codecs = (require(module) as CodecFactory)();
+    loaded.set(module, codecs);
+  }
+  const decoder = new (await codecs)[className]!();
+  try {
+    decoder.getEncodedBuffer(frame.length).set(frame);
+    decoder.decode();
+    const info = decoder.getFrameInfo();
+    if (info.width !== instance.columns || info.height !== instance.rows || info.componentCount !== 1)
+      throw new Error(
+        `it holds ${info.width}×${info.height}×${info.componentCount}, the header says ${instance.columns}×${instance.rows}×1`,
+      );
+    // The decoded buffer lies in the decoder's memory, which delete() gives back.
+    return decoder.getDecodedBuffer().slice();
+  } finally {
+    decoder.delete();
+  }
+}
+
+interface LosslessDecoder {
+  decode(buffer: ArrayBuffer, offset: number, length: number): Uint8Array | Uint16Array;
+}
+
+function decodeLossless(frame: Uint8Array): Uint8Array {
+  const { Decoder } = require('jpeg-lossless-decoder-js') as { Decoder: new () => LosslessDecoder };
+  const copy = new Uint8Array(frame).buffer;
+  const values = new Decoder().decode(copy, 0, copy.byteLength);
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
+/** Decoders give one byte a value where the stream has at most 8 bits, also when the header allocates 16. */
+function widen(decoded: Uint8Array, byteLength: number, allocated: number): Uint8Array {
+  if (decoded.length === byteLength) return decoded;
+  if (allocated === 16 && decoded.length * 2 === byteLength)
+    return new Uint8Array(Uint16Array.from(decoded).buffer);
+  throw new Error(`it holds ${decoded.length} bytes of pixels, the header says ${byteLength}`);
+}

@@ -1,0 +1,7 @@
+/** DICOM: files → instances → series → Volume, and back. */
+export { DicomError } from './error.js';
+export { type DicomInstance, type PixelLocation, readDicomHeader } from './instance.js';
+export { isDicom } from './start.js';
+export { type DicomSeries, type GroupedSeries, groupSeries, type SkippedFile } from './group.js';
+export { loadSeries, type LoadOptions } from './load.js';
+export { type MrHeader, newUid, writeDicomSeries } from './write.js';

@@ -1,0 +1,269 @@
+/** One DICOM file as the header describes it, read without its pixels. */
+import { readFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { DataSet } from './dataset.js';
+import { DicomError } from './error.js';
+import { identifying } from './identifying.js';
+import { DataSetReader, NeedMoreBytes, PIXEL_DATA } from './parse.js';
+import { startOf } from './start.js';
+import { readDiffusion } from './vendor.js';
+
+type Triple = readonly [number, number, number];
+
+/** Where the pixels are. Offsets count from the start of the file, or of the inflated data set when deflated. */
+export interface PixelLocation {
+  readonly offset: number;
+  /** Bytes; 0xffffffff where the pixels are encapsulated in fragments. */
+  readonly length: number;
+}
+
+/**
+ * The fields of an image file that grouping, geometry and description need. A text field is '' and any other
+ * null where the file does not have it (or has it malformed). Units are DICOM's: mm, ms, degrees, tesla.
+ */
+export interface DicomInstance {
+  readonly path: string;
+  readonly fileSize: number;
+  readonly transferSyntax: string;
+  readonly littleEndian: boolean;
+  readonly sopClassUid: string;
+  readonly sopInstanceUid: string;
+  readonly studyUid: string;
+  readonly seriesUid: string;
+  readonly frameOfReferenceUid: string;
+  readonly patientId: string;
+  readonly patientName: string;
+  readonly patientBirthDate: string;
+  /** "M", "F", "O" or ''. */
+  readonly sex: string;
+  /** Patient's Age (0010,1010) in years; null where it is absent. */
+  readonly age: number | null;
+  readonly studyDate: string;
+  readonly modality: string;
+  readonly manufacturer: string;
+  readonly manufacturerModel: string;
+  readonly seriesDescription: string;
+  readonly protocolName: string;
+  readonly studyDescription: string;
+  readonly bodyPartExamined: string;
+  readonly sequenceName: string;
+  readonly scanningSequence: string;
+  readonly sequenceVariant: string;
+  readonly scanOptions: string;
+  /** "2D" or "3D". */
+  readonly mrAcquisitionType: string;
+  readonly imageType: readonly string[];
+  readonly echoTime: number | null;
+  readonly repetitionTime: number | null;
+  readonly inversionTime: number | null;
+  readonly flipAngle: number | null;
+  readonly fieldStrengthT: number | null;
+  readonly sliceThickness: number | null;
+  readonly spacingBetweenSlices: number | null;
+  readonly contrastAgent: string;
+  /** s/mm², from (0018,9087) or the manufacturer's private element. */
+  readonly diffusionBValue: number | null;
+  /** Gradient direction as the file has it (only told apart, never interpreted); '' where there is none. */
+  readonly diffusionDirection: string;
+  readonly seriesNumber: number | null;
+  readonly acquisitionNumber: number | null;
+  readonly instanceNumber: number | null;
+  readonly temporalPosition: number | null;
+  readonly triggerTime: number | null;
+  readonly echoNumber: number | null;
+  readonly rows: number | null;
+  readonly columns: number | null;
+  /** [distance of row centres, distance of column centres] in mm, as in (0028,0030). */
+  readonly pixelSpacing: readonly [number, number] | null;
+  /** Centre of the first pixel in LPS+ mm (PS3.3 C.7.6.2.1.1). */
+  readonly imagePosition: Triple | null;
+  /** Unit vectors, LPS+: along a row (column index rises), then down a column (row index rises). */
+  readonly imageOrientation: { readonly row: Triple; readonly column: Triple } | null;
+  readonly bits: {
+    readonly allocated: number;
+    readonly stored: number;
+    readonly high: number;
+    readonly signed: boolean;
+  };
+  readonly samplesPerPixel: number;
+  readonly photometric: string;
+  readonly rescale: { readonly slope: number; readonly intercept: number };
+  readonly numberOfFrames: number;
+  /** null where the file has no Pixel Data. */
+  readonly pixels: PixelLocation | null;
+  /**
+   * Every value in the file that could identify a person: names, identifiers, UIDs other than DICOM's own, dates,
+   * accession numbers, institutions; nested ones too; names whole and in parts. Reads the file again.
+   */
+  identifyingValues(): string[];
+}
+
+const FIRST_READ = 32 * 1024;
+/**
+ * Reads the header of the DICOM file at `path`; the pixels stay on the disk. A few tens of kilobytes are read
+ * unless the header is longer.
+ *
+ * @throws DicomError when the file is empty, is not DICOM, or ends inside its header.
+ */
+export async function readDicomHeader(path: string): Promise<DicomInstance> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    if (size === 0) throw new DicomError(`read DICOM: ${path} is empty; copy the file again from its source`);
+    let bytes = new Uint8Array(0);
+    let wanted = Math.min(FIRST_READ, size);
+    for (;;) {
+      const grown = new Uint8Array(wanted);
+      grown.set(bytes);
+      const { bytesRead } = await file.read(grown, bytes.length, wanted - bytes.length, bytes.length);
+      bytes = grown.subarray(0, bytes.length + bytesRead);
+      try {
+        return toInstance(path, size, parseHeader(bytes, size, path));
+      } catch (error) {
+        if (!(error instanceof NeedMoreBytes)) throw error;
+        if (error.needed > size || bytes.length >= size)
+          throw new DicomError(
+            `read DICOM: ${path} ends inside its header; copy the file again from its source`,
+          );
+        wanted = Math.min(size, Math.max(error.needed + FIRST_READ, bytes.length * 2));
+      }
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+export interface ParsedHeader {
+  readonly transferSyntax: string;
+  readonly dataSet: DataSet;
+}
+
+/**
+ * Parses the header in `bytes`, the start of a DICOM file of `size` bytes, up to the pixels.
+ *
+ * @throws NeedMoreBytes when `bytes` ends before the header does; DicomError when it is not DICOM.
+ */
+export function parseHeader(bytes: Uint8Array, size: number, name: string): ParsedHeader {
+  const start = startOf(bytes, size, name);
+  const dataSet = new DataSet(start.bytes, start.encoding);
+  new DataSetReader(start.bytes, start.encoding).walk(start.offset, start.end, (element, depth) => {
+    if (depth === 0 && element.tag !== 0) dataSet.add(element);
+    // Floating-point pixels (7FE0,0008-0009) end the header as well.
+    return depth > 0 || element.tag < 0x7fe00000;
+  });
+  return { transferSyntax: start.transferSyntax, dataSet };
+}
+
+function toInstance(path: string, fileSize: number, header: ParsedHeader): DicomInstance {
+  const { dataSet, transferSyntax } = header;
+  const text = (tag: number): string => dataSet.text(tag);
+  const decimal = (tag: number): number | null => dataSet.decimal(tag);
+  const pixels = dataSet.element(PIXEL_DATA);
+  const diffusion = readDiffusion(dataSet);
+  return {
+    path,
+    fileSize,
+    transferSyntax,
+    littleEndian: dataSet.encoding.littleEndian,
+    sopClassUid: text(0x00080016),
+    sopInstanceUid: text(0x00080018),
+    studyUid: text(0x0020000d),
+    seriesUid: text(0x0020000e),
+    frameOfReferenceUid: text(0x00200052),
+    patientId: text(0x00100020),
+    patientName: text(0x00100010),
+    patientBirthDate: text(0x00100030),
+    sex: text(0x00100040),
+    age: ageInYears(text(0x00101010)),
+    studyDate: text(0x00080020),
+    modality: text(0x00080060),
+    manufacturer: text(0x00080070),
+    manufacturerModel: text(0x00081090),
+    seriesDescription: text(0x0008103e),
+    protocolName: text(0x00181030),
+    studyDescription: text(0x00081030),
+    bodyPartExamined: text(0x00180015),
+    sequenceName: text(0x00180024),
+    scanningSequence: text(0x00180020),
+    sequenceVariant: text(0x00180021),
+    scanOptions: text(0x00180022),
+    mrAcquisitionType: text(0x00180023),
+    imageType: dataSet.texts(0x00080008),
+    echoTime: decimal(0x00180081),
+    repetitionTime: decimal(0x00180080),
+    inversionTime: decimal(0x00180082),
+    flipAngle: decimal(0x00181314),
+    fieldStrengthT: teslas(decimal(0x00180087)),
+    sliceThickness: decimal(0x00180050),
+    spacingBetweenSlices: decimal(0x00180088),
+    contrastAgent: text(0x00180010),
+    diffusionBValue: diffusion.bValue,
+    diffusionDirection: diffusion.direction,
+    seriesNumber: decimal(0x00200011),
+    acquisitionNumber: decimal(0x00200012),
+    instanceNumber: decimal(0x00200013),
+    temporalPosition: decimal(0x00200100),
+    triggerTime: decimal(0x00181060),
+    echoNumber: decimal(0x00180086),
+    rows: dataSet.binary(0x00280010),
+    columns: dataSet.binary(0x00280011),
+    pixelSpacing: pairOf(dataSet.decimals(0x00280030)),
+    imagePosition: tripleOf(dataSet.decimals(0x00200032)),
+    imageOrientation: orientationOf(dataSet.decimals(0x00200037)),
+    bits: bitsOf(dataSet),
+    samplesPerPixel: dataSet.binary(0x00280002) ?? 1,
+    photometric: text(0x00280004),
+    rescale: { slope: decimal(0x00281053) ?? 1, intercept: decimal(0x00281052) ?? 0 },
+    numberOfFrames: decimal(0x00280008) ?? 1,
+    pixels: pixels === undefined ? null : { offset: pixels.offset, length: pixels.length },
+    identifyingValues: () => identifying(readFileSync(path), path),
+  };
+}
+
+function bitsOf(dataSet: DataSet): DicomInstance['bits'] {
+  const allocated = dataSet.binary(0x00280100) ?? 16;
+  const stored = dataSet.binary(0x00280101) ?? allocated;
+  return {
+    allocated,
+    stored,
+    high: dataSet.binary(0x00280102) ?? stored - 1,
+    signed: dataSet.binary(0x00280103) === 1,
+  };
+}
+
+/** Age String (PS3.5 section 6.2): "063Y", "018M", "002W", "010D". */
+function ageInYears(text: string): number | null {
+  const match = /^(\d{1,3})([DWMY])$/.exec(text);
+  if (match === null) return null;
+  const perYear = { D: 365.25, W: 52.18, M: 12, Y: 1 }[match[2] as 'D' | 'W' | 'M' | 'Y'];
+  return Number(match[1]) / perYear;
+}
+
+/** Some scanners write gauss; no MR scanner for people reaches 25 T. */
+function teslas(value: number | null): number | null {
+  if (value === null || value <= 0) return null;
+  return value > 25 ? value / 10000 : value;
+}
+
+function pairOf(values: readonly number[]): readonly [number, number] | null {
+  const [a, b] = values;
+  return a !== undefined && b !== undefined && a > 0 && b > 0 && Number.isFinite(a * b) ? [a, b] : null;
+}
+
+function tripleOf(values: readonly number[]): Triple | null {
+  const [x, y, z] = values;
+  return x !== undefined && y !== undefined && z !== undefined && Number.isFinite(x + y + z)
+    ? [x, y, z]
+    : null;
+}
+
+/** PS3.3 C.7.6.2.1.1 asks for two orthogonal unit vectors; what is far from that is no orientation. */
+function orientationOf(values: readonly number[]): DicomInstance['imageOrientation'] {
+  const row = tripleOf(values.slice(0, 3));
+  const column = tripleOf(values.slice(3, 6));
+  if (row === null || column === null) return null;
+  const lengths = [Math.hypot(...row), Math.hypot(...column)];
+  const dot = row[0] * column[0] + row[1] * column[1] + row[2] * column[2];
+  if (lengths.some((length) => Math.abs(length - 1) > 0.01) || Math.abs(dot) > 0.01) return null;
+  return { row, column };
+}
