@@ -83,18 +83,23 @@ function gradientB(dy: Value, a: Value, b: Value, { transA, transB, scale }: Req
 }
 
 /**
- * x · w + bias over the last axis: x [..., k], w [k, n], bias [n] → [..., n]. One general matrix product over all
- * rows, the bias included.
+ * x · w + bias over the last axis: x [..., k], w [k, n], bias [n] (may be absent) → [..., n]. One general matrix
+ * product over all rows, the bias included.
  */
-export function affine(x: Value, w: Value, bias: Value): Value {
-  const k = x.shape.at(-1);
-  const [kw, n] = w.shape as [number, number];
-  if (w.shape.length !== 2 || k !== kw || bias.shape.length !== 1 || bias.shape[0] !== n) {
+export function affine(x: Value, w: Value, bias?: Value): Value {
+  const [k, n] = w.shape as [number, number];
+  if (
+    w.shape.length !== 2 ||
+    x.shape.at(-1) !== k ||
+    (bias && formatShape(bias.shape) !== formatShape([n]))
+  ) {
     throw new GraphError(
-      `affine: shapes must be [..., k], [k, n], [n], got ${formatShape(x.shape)}, ${formatShape(w.shape)}, ${formatShape(bias.shape)}`,
+      `affine: shapes must be [..., k], [k, n], [n], got ${formatShape(x.shape)}, ${formatShape(w.shape)}, ${formatShape(bias?.shape ?? [n])}`,
     );
   }
-  const rows = reshape(x, [sizeOf(x.shape) / kw, kw]);
+  const rows = reshape(x, [sizeOf(x.shape) / k, k]);
+  const shape = [...x.shape.slice(0, -1), n];
+  if (bias === undefined) return reshape(matmul(rows, w), shape);
   const [y] = x.graph.emit('Gemm', [rows, w, bias], [{ dtype: x.dtype, shape: [rows.shape[0]!, n] }]) as [
     Value,
   ];
@@ -103,5 +108,5 @@ export function affine(x: Value, w: Value, bias: Value): Value {
     wanted[1] ? matmul(rows, dy!, { transA: true }) : undefined,
     wanted[2] ? reduceSum(dy!, { axes: 0 }) : undefined,
   ]);
-  return reshape(y, [...x.shape.slice(0, -1), n]);
+  return reshape(y, shape);
 }
