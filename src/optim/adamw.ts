@@ -1,0 +1,75 @@
+/** One training step over flat vectors as one program: gradient clipping, AdamW, moving average of the weights. */
+import { add, div, Graph, min, mul, reduceSum, sqrt, square, sub, type Value } from '../graph/index.js';
+
+export interface AdamWConfig {
+  /** Elements of the flat vectors. */
+  readonly size: number;
+  /** Decay of the gradient's mean; 0.9 unless said. */
+  readonly beta1?: number;
+  /** Decay of the squared gradient's mean; 0.999 unless said. */
+  readonly beta2?: number;
+  /** 1e-8 unless said. */
+  readonly eps?: number;
+  /** Longest gradient (2-norm of the whole vector); longer ones are scaled down to it. No limit unless said. */
+  readonly clipNorm?: number;
+  /** Also keep an exponential moving average of the weights, the teacher. */
+  readonly teacher?: boolean;
+}
+
+export interface StepScalars {
+  /** Number of this update, the first is 1. */
+  readonly step: number;
+  readonly learningRate: number;
+  /** Decoupled weight decay of the elements whose `decay` is 1; 0 unless said. */
+  readonly weightDecay?: number;
+  /** Share of the old teacher that stays, for a program with a teacher. */
+  readonly momentum?: number;
+}
+
+/**
+ * AdamW (Loshchilov & Hutter 2019) in PyTorch's order of operations, after clipping by the global norm.
+ *
+ * Inputs [size]: `params`, `grads`, `m`, `v`, `decay` (1 where weight decay applies, else 0), `teacher`; and the
+ * scalars made by `stepInputs`. Outputs: `newParams`, `newM`, `newV`, `newTeacher` [size], `gradNorm` [] (before
+ * clipping; not finite when a gradient is not).
+ */
+export function adamw(config: AdamWConfig): Graph {
+  const { size, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, clipNorm, teacher = false } = config;
+  const graph = new Graph('adamw');
+  const vector = (name: string): Value => graph.input(name, 'float32', [size]);
+  const scalar = (name: string): Value => graph.input(name, 'float32', []);
+  const params = vector('params');
+  const raw = vector('grads');
+  const decayRate = scalar('decayRate');
+  const stepSize = scalar('stepSize');
+  const correction = scalar('correction');
+
+  const gradNorm = sqrt(reduceSum(square(raw)));
+  graph.output('gradNorm', gradNorm);
+  const grads = clipNorm === undefined ? raw : mul(raw, min(div(clipNorm, add(gradNorm, 1e-6)), 1));
+
+  const m = add(mul(vector('m'), beta1), mul(grads, 1 - beta1));
+  const v = add(mul(vector('v'), beta2), mul(square(grads), 1 - beta2));
+  const decayed = mul(params, sub(1, mul(vector('decay'), decayRate)));
+  const updated = sub(decayed, mul(div(m, add(mul(sqrt(v), correction), eps)), stepSize));
+  graph.output('newParams', updated);
+  graph.output('newM', m);
+  graph.output('newV', v);
+  if (teacher) {
+    const momentum = scalar('momentum');
+    graph.output('newTeacher', add(mul(vector('teacher'), momentum), mul(updated, sub(1, momentum))));
+  }
+  return graph;
+}
+
+/** The scalar inputs of one step. Bias corrections are worked out here, in double precision. */
+export function stepInputs(config: AdamWConfig, scalars: StepScalars): Record<string, Float32Array> {
+  const { beta1 = 0.9, beta2 = 0.999 } = config;
+  const { step, learningRate, weightDecay = 0, momentum = 1 } = scalars;
+  return {
+    decayRate: Float32Array.of(learningRate * weightDecay),
+    stepSize: Float32Array.of(learningRate / (1 - beta1 ** step)),
+    correction: Float32Array.of(1 / Math.sqrt(1 - beta2 ** step)),
+    ...(config.teacher === true && { momentum: Float32Array.of(momentum) }),
+  };
+}
