@@ -1,0 +1,184 @@
+/** A trained model ready to use: volumes and texts in, unit vectors out. */
+import { Graph, type TypedArray } from '../graph/index.js';
+import { Params } from '../nn/index.js';
+import { openDevice, type Device, type DeviceKind, type Program } from '../runtime/index.js';
+import { TextTokenizer } from '../text/tokenizer.js';
+import { tokenize, Prepared, type TokenSet } from '../volume/tokens.js';
+import { VolumeError, type Volume } from '../volume/volume.js';
+import { imageBatch } from './batch.js';
+import { imageInputs, textInputs } from './inputs.js';
+import { openModel, type ModelFile } from './model-file.js';
+import type { NamedTensor } from './safetensors.js';
+import { ModelError, type ModelConfig } from './sizes.js';
+import { textEncoder, textVector } from './text-encoder.js';
+import { imageVector, plainImageVector, vit3d } from './vit3d.js';
+
+export interface EmbedOptions {
+  /** Side of a token in mm; smaller sees more detail and costs more. 16 unless said. */
+  readonly patchMm?: number;
+  /** A volume that needs more tokens is read with cubes twice the size, until it fits. 512 unless said. */
+  readonly maxTokens?: number;
+}
+
+/** A program is compiled for these numbers of tokens; a volume takes the first that holds it. */
+const LENGTHS = [32, 64, 128, 256, 512, 1024, 2048, 4096] as const;
+const LARGEST = LENGTHS[LENGTHS.length - 1]!;
+/** Texts of one run. */
+const TEXT_ROWS = 16;
+
+/** Collects values by name into the flat layout of `params`. @throws ModelError when a tensor is missing or misshapen. */
+export function flatten(params: Params, tensors: ReadonlyMap<string, NamedTensor>): Float32Array {
+  const flat = new Float32Array(params.size);
+  for (const { name, offset, shape } of params.slices) {
+    const tensor = tensors.get(name);
+    if (!tensor)
+      throw new ModelError(`model: tensor "${name}" is missing from the weights; train or copy it again`);
+    if (tensor.shape.join() !== shape.join())
+      throw new ModelError(
+        `model: tensor "${name}" is [${tensor.shape.join(', ')}], this model needs [${shape.join(', ')}]; ` +
+          'use the size it was trained with',
+      );
+    flat.set(tensor.data, offset);
+  }
+  return flat;
+}
+
+/** Cuts a volume into tokens for embedding, with larger cubes where it would need more than `maxTokens`. */
+export function tokensFor(prepared: Prepared, samples: number, options: EmbedOptions = {}): TokenSet {
+  const { patchMm = 16, maxTokens = 512 } = options;
+  if (!(maxTokens >= 1 && maxTokens <= LARGEST))
+    throw new ModelError(`embed: maxTokens is from 1 to ${LARGEST}, got ${maxTokens}`);
+  for (let side = patchMm; ; side *= 2) {
+    const set = tokenize(prepared, { patchMm: side, samples, limit: maxTokens + 1 });
+    if (set.count === 0)
+      throw new VolumeError(
+        'embed: the volume holds no anatomy (all air, or too little was measured); check the image',
+      );
+    if (set.count <= maxTokens) return set;
+  }
+}
+
+export class Encoder {
+  readonly config: ModelConfig;
+  readonly tokenizer: TextTokenizer | null;
+  private readonly programs = new Map<string, Promise<Program>>();
+
+  private constructor(
+    readonly model: ModelFile,
+    private readonly device: Device,
+  ) {
+    this.config = model.config;
+    this.tokenizer = model.tokenizer ? new TextTokenizer(model.tokenizer) : null;
+  }
+
+  /** Opens a run folder, checkpoint or model file. @throws ModelError when it cannot be used. */
+  static async open(
+    model: string | ModelFile,
+    { device = 'cpu', threads }: { device?: DeviceKind; threads?: number } = {},
+  ): Promise<Encoder> {
+    const file = typeof model === 'string' ? await openModel(model) : model;
+    return new Encoder(file, await openDevice({ kind: device, ...(threads !== undefined && { threads }) }));
+  }
+
+  /** Length of the image vectors: the joint space's, or twice the width for a model that has met no text. */
+  get dim(): number {
+    return this.tokenizer ? this.config.jointDim : 2 * this.config.embedDim;
+  }
+
+  /** The unit vector of one volume. @throws VolumeError when it holds nothing to see. */
+  async embed(volume: Volume | Prepared, options: EmbedOptions = {}): Promise<Float32Array> {
+    const prepared = volume instanceof Prepared ? volume : new Prepared(volume);
+    const [vector] = await this.embedTokens([tokensFor(prepared, this.config.samples, options)]);
+    return vector!;
+  }
+
+  /** Unit vectors of token sets that share one run; the program is as long as the largest of them. */
+  async embedTokens(sets: readonly TokenSet[]): Promise<Float32Array[]> {
+    const longest = Math.max(...sets.map((set) => set.count));
+    const length = LENGTHS.find((n) => n >= longest);
+    if (length === undefined)
+      throw new ModelError(`embed: ${longest} tokens are more than ${LARGEST}; use a larger patchMm`);
+    const program = await this.imageProgram(sets.length, length);
+    const feeds: Record<string, TypedArray> = {};
+    for (const [name, data] of Object.entries(imageBatch(sets, length, this.config.samples)))
+      feeds[`image.${name}`] = data as Float32Array;
+    const { vector } = await program.run(feeds);
+    return rows(vector as Float32Array, this.dim);
+  }
+
+  /** Unit vectors of texts. @throws ModelError when the model has met no text. */
+  async embedTexts(texts: readonly string[]): Promise<Float32Array[]> {
+    const { tokenizer, config } = this;
+    if (!tokenizer)
+      throw new ModelError('model: it has not been aligned with text; run "precess align" on it first');
+    const program = await this.textProgram(tokenizer.vocabSize);
+    const out: Float32Array[] = [];
+    for (let at = 0; at < texts.length; at += TEXT_ROWS) {
+      const some = texts.slice(at, at + TEXT_ROWS);
+      const padded = [...some, ...Array.from({ length: TEXT_ROWS - some.length }, () => '')];
+      const { ids, mask } = tokenizer.encodeBatch(padded, config.textLength);
+      const { vector } = await program.run({ 'text.ids': ids, 'text.mask': mask });
+      out.push(...rows(vector as Float32Array, config.jointDim).slice(0, some.length));
+    }
+    return out;
+  }
+
+  async close(): Promise<void> {
+    await this.device.close();
+  }
+
+  private imageProgram(count: number, length: number): Promise<Program> {
+    return this.program(`image ${count}x${length}`, () => {
+      const { config } = this;
+      const build = (graph: Graph, scope: Parameters<typeof vit3d>[0]) => {
+        const features = vit3d(
+          scope.child('image'),
+          config,
+          imageInputs(graph, 'image', count, length, config.samples),
+        );
+        return this.tokenizer
+          ? imageVector(scope.child('align'), config, features)
+          : plainImageVector(features);
+      };
+      return this.bake(build);
+    });
+  }
+
+  private textProgram(vocabSize: number): Promise<Program> {
+    return this.program('text', () => {
+      const { config } = this;
+      return this.bake((graph, scope) => {
+        const features = textEncoder(
+          scope.child('text'),
+          config,
+          vocabSize,
+          textInputs(graph, TEXT_ROWS, config.textLength),
+        );
+        return textVector(scope.child('align'), config, features);
+      });
+    });
+  }
+
+  /** A graph whose weights are constants, so that the runtime can lay them out for its kernels once. */
+  private bake(
+    build: (graph: Graph, scope: Parameters<typeof vit3d>[0]) => ReturnType<typeof imageVector>,
+  ): Graph {
+    const params = Params.collect((graph, scope) => void build(graph, scope));
+    const graph = new Graph('encoder');
+    graph.output('vector', build(graph, params.bindConstants(graph, flatten(params, this.model.tensors))));
+    return graph;
+  }
+
+  private program(key: string, make: () => Graph): Promise<Program> {
+    let program = this.programs.get(key);
+    if (!program) {
+      program = this.device.load(make());
+      this.programs.set(key, program);
+    }
+    return program;
+  }
+}
+
+function rows(flat: Float32Array, width: number): Float32Array[] {
+  return Array.from({ length: flat.length / width }, (_, n) => flat.slice(n * width, (n + 1) * width));
+}

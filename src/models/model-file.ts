@@ -1,0 +1,97 @@
+/** A model as one file: named weights, and in the header all that is needed to use them. */
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { TokenizerJson } from '../text/tokenizer.js';
+import { readSafetensors, writeSafetensors, type NamedTensor } from './safetensors.js';
+import { ModelError, type ModelConfig } from './sizes.js';
+
+export interface ModelFile {
+  readonly config: ModelConfig;
+  /** Present when the model has met text. */
+  readonly tokenizer: TokenizerJson | null;
+  /** Training steps behind the weights. */
+  readonly step: number;
+  /** Licences of the sources it was trained on, with the uses they permit. */
+  readonly rights: readonly { readonly licence: string; readonly use: readonly string[] }[];
+  readonly tensors: Map<string, NamedTensor>;
+}
+
+const configSchema = z.object({
+  size: z.string(),
+  embedDim: z.number(),
+  layers: z.number(),
+  heads: z.number(),
+  samples: z.number(),
+  jointDim: z.number(),
+  textDim: z.number(),
+  textLayers: z.number(),
+  textHeads: z.number(),
+  textLength: z.number(),
+});
+const headerSchema = z.object({
+  format: z.literal(1),
+  config: configSchema,
+  tokenizer: z.custom<TokenizerJson>().nullable(),
+  step: z.number(),
+  rights: z.array(z.object({ licence: z.string(), use: z.array(z.string()) })),
+});
+
+export const MODEL_FILE = 'model.safetensors';
+
+/** Writes a model file; it appears only when complete. */
+export async function writeModel(path: string, model: ModelFile): Promise<void> {
+  const { config, tokenizer, step, rights } = model;
+  const header = JSON.stringify({ format: 1, config, tokenizer, step, rights });
+  await writeSafetensors(path, [...model.tensors.values()], { precess: header });
+}
+
+/**
+ * Opens a model given as a safetensors file, a checkpoint folder or a run folder (its newest checkpoint).
+ * @throws ModelError saying what was looked for when there is none, or when the file is not a Precess model.
+ */
+export async function openModel(path: string): Promise<ModelFile> {
+  const file = await findModelFile(path);
+  const { tensors, metadata } = await readSafetensors(file);
+  if (metadata.precess === undefined)
+    throw new ModelError(
+      `model: ${file} holds weights but was not written by precess; give a precess run or model`,
+    );
+  const header = headerSchema.safeParse(JSON.parse(metadata.precess));
+  if (!header.success)
+    throw new ModelError(
+      `model: ${file} has a header this version cannot read (${header.error.issues[0]?.path.join('.') ?? '?'}: ` +
+        `${header.error.issues[0]?.message ?? '?'}); use the precess version that wrote it`,
+    );
+  const { config, tokenizer, step, rights } = header.data;
+  return { config, tokenizer, step, rights, tensors };
+}
+
+async function findModelFile(path: string): Promise<string> {
+  const info = await stat(path).catch(() => null);
+  if (!info) throw new ModelError(`model: ${path} does not exist; give a run folder or a model file`);
+  if (info.isFile()) return path;
+  const direct = join(path, MODEL_FILE);
+  if (await exists(direct)) return direct;
+  const newest = (await checkpointsOf(path)).at(-1);
+  if (newest) return join(newest.path, MODEL_FILE);
+  throw new ModelError(
+    `model: ${path} holds no ${MODEL_FILE} and no finished checkpoint; train with "precess pretrain" or "precess align"`,
+  );
+}
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** The finished checkpoints of a run folder, oldest first. */
+export async function checkpointsOf(run: string): Promise<{ step: number; path: string }[]> {
+  const folder = join(run, 'checkpoints');
+  const names = await readdir(folder).catch(() => []);
+  return names
+    .map((name) => ({ match: /^step-(\d+)$/.exec(name), path: join(folder, name) }))
+    .flatMap(({ match, path }) => (match ? [{ step: Number(match[1]), path }] : []))
+    .sort((a, b) => a.step - b.step);
+}

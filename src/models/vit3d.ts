@@ -1,0 +1,94 @@
+/** The 3D image encoder: a transformer over cubes of anatomy with places in millimetres. */
+import {
+  add,
+  concat,
+  expandDims,
+  mul,
+  reduceSum,
+  reshape,
+  slice,
+  sub,
+  where,
+  type Value,
+} from '../graph/index.js';
+import { expand, greater, l2Normalize, div } from '../graph/index.js';
+import { layerNorm, linear, rope3d, transformerBlock, type Scope } from '../nn/index.js';
+import type { ModelConfig } from './sizes.js';
+
+/** A batch of token sets, padded to N tokens each. */
+export interface ImageInputs {
+  /** [B, N, samples³] */
+  readonly patches: Value;
+  /** [B, N] measured share of each token; 0 for padding. */
+  readonly valid: Value;
+  /** [B, N] 1 for a token, 0 for padding. */
+  readonly keep: Value;
+  /** [B, N, 3] centres in RAS+ mm, about the middle of the view. */
+  readonly positions: Value;
+  /** [B] log2(patchMm / 16) */
+  readonly scale: Value;
+  /** [B, N] 1 where the token's content is hidden from the encoder (iBOT); absent at inference. */
+  readonly masked?: Value;
+}
+
+export interface ImageFeatures {
+  /** [B, D] class token after the last norm. */
+  readonly cls: Value;
+  /** [B, N, D] tokens after the last norm. */
+  readonly tokens: Value;
+  /** [B, D] mean of the kept tokens. */
+  readonly mean: Value;
+}
+
+/** Wavelengths of the rotary positions: from the smallest token (8 mm) apart to a whole body (2 m). */
+const WAVELENGTHS_MM = { minWavelengthMm: 16, maxWavelengthMm: 2048 };
+
+/**
+ * Encodes a batch: linear patch embedding (Dosovitskiy et al. 2021) plus what the token knows of itself (measured
+ * share, cube size), a class token, pre-norm blocks with rotary positions in mm on three axes (Su et al. 2021) and
+ * attention over kept tokens only.
+ */
+export function vit3d(scope: Scope, config: ModelConfig, input: ImageInputs): ImageFeatures {
+  const [b, n] = [input.patches.shape[0]!, input.patches.shape[1]!];
+  const d = config.embedDim;
+  const graph = input.patches.graph;
+  const init = { normal: 0.02 } as const;
+
+  let x = linear(scope.child('patch'), input.patches, d); // [B, N, D]
+  if (input.masked) {
+    const token = scope.param('mask', [1, 1, d], init);
+    x = where(greater(expandDims(input.masked, 2), graph.constant(0.5)), token, x);
+  } else scope.param('mask', [1, 1, d], init);
+  const scale = expand(reshape(input.scale, [b, 1, 1]), [b, n, 1]);
+  const known = concat([sub(expandDims(input.valid, 2), 1), scale, mul(scale, scale)], 2); // [B, N, 3]
+  x = add(x, linear(scope.child('known'), known, d));
+
+  const cls = expand(scope.param('cls', [1, 1, d], init), [b, 1, d]);
+  x = concat([cls, x], 1); // [B, 1 + N, D]
+  const one = graph.constant(new Float32Array(b).fill(1), [b, 1]);
+  const keep = concat([one, input.keep], 1);
+  const origin = graph.constant(new Float32Array(b * 3), [b, 1, 3]);
+  const rope = rope3d(concat([origin, input.positions], 1), d / config.heads, WAVELENGTHS_MM);
+  for (let layer = 0; layer < config.layers; layer++)
+    x = transformerBlock(scope.child(`blocks.${layer}`), x, { heads: config.heads, mask: keep, rope });
+  x = layerNorm(scope.child('norm'), x);
+
+  const tokens = slice(x, [1], [1 + n], [1]); // [B, N, D]
+  const weights = expandDims(input.keep, 2);
+  const mean = div(
+    reduceSum(mul(tokens, weights), { axes: [1] }),
+    add(reduceSum(weights, { axes: [1] }), 1e-6),
+  );
+  return { cls: reshape(slice(x, [0], [1], [1]), [b, d]), tokens, mean };
+}
+
+/** [B, jointDim] unit vector of an image in the space shared with text: a linear map of class token and token mean. */
+export function imageVector(scope: Scope, config: ModelConfig, features: ImageFeatures): Value {
+  const joined = concat([features.cls, features.mean], 1);
+  return l2Normalize(linear(scope.child('image'), joined, config.jointDim, { bias: false }), 1);
+}
+
+/** [B, 2 D] unit vector of an image from a model that has met no text: class token and token mean side by side. */
+export function plainImageVector(features: ImageFeatures): Value {
+  return l2Normalize(concat([l2Normalize(features.cls, 1), l2Normalize(features.mean, 1)], 1), 1);
+}

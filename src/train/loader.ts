@@ -1,0 +1,99 @@
+/** From corpus rows to prepared volumes, within a bounded memory, and the order in which training meets them. */
+import type { Series } from '../corpus/series.js';
+import { Random } from '../volume/random.js';
+import { Prepared } from '../volume/tokens.js';
+import { VolumeError, type Volume } from '../volume/volume.js';
+
+export class TrainError extends Error {
+  override readonly name = 'TrainError';
+}
+
+/** Where volumes come from; a Corpus is one. */
+export interface VolumeSource {
+  volume(id: string): Promise<Volume>;
+}
+
+/** Prepared volumes, the least recently used of which are let go when they exceed `maxBytes`. */
+export class VolumeCache {
+  private readonly held = new Map<string, Promise<Prepared | null>>();
+  private readonly bytes = new Map<string, number>();
+
+  constructor(
+    private readonly source: VolumeSource,
+    private readonly maxBytes: number,
+    private readonly warn: (message: string) => void,
+  ) {}
+
+  /** The prepared volume of a series, or null when it holds nothing that can be learnt from (a warning says so). */
+  async get(id: string): Promise<Prepared | null> {
+    const present = this.held.get(id);
+    if (present) {
+      this.held.delete(id);
+      this.held.set(id, present);
+      return present;
+    }
+    const loading = this.load(id);
+    this.held.set(id, loading);
+    const prepared = await loading;
+    if (prepared) this.bytes.set(id, prepared.bytes);
+    this.evict(id);
+    return prepared;
+  }
+
+  private async load(id: string): Promise<Prepared | null> {
+    try {
+      return new Prepared(await this.source.volume(id));
+    } catch (error) {
+      if (!(error instanceof VolumeError)) throw error;
+      this.warn(`series ${id} is left out: ${error.message}`);
+      return null;
+    }
+  }
+
+  private evict(keep: string): void {
+    let total = 0;
+    for (const n of this.bytes.values()) total += n;
+    for (const id of [...this.held.keys()]) {
+      if (total <= this.maxBytes) return;
+      if (id === keep) continue;
+      total -= this.bytes.get(id) ?? 0;
+      this.bytes.delete(id);
+      this.held.delete(id);
+    }
+  }
+}
+
+/**
+ * The `batch` series of a step: a new random order every epoch, decided by (seed, epoch) alone, so that any step can
+ * be rebuilt without the ones before it. A corpus smaller than the batch is gone through again within the step.
+ */
+export function seriesOfStep(series: readonly Series[], seed: number, step: number, batch: number): Series[] {
+  const orders = new Map<number, Int32Array>();
+  return Array.from({ length: batch }, (_, i) => {
+    const position = step * batch + i;
+    const epoch = Math.floor(position / series.length);
+    let order = orders.get(epoch);
+    if (!order) {
+      order = new Random(seed, 0x0e9, epoch).sample(series.length, series.length);
+      orders.set(epoch, order);
+    }
+    return series[order[position % series.length]!]!;
+  });
+}
+
+/** The prepared volume of `series`, or of the next one in corpus order that can be used. */
+export async function usable(
+  cache: VolumeCache,
+  series: readonly Series[],
+  wanted: Series,
+): Promise<{ series: Series; prepared: Prepared }> {
+  const start = series.indexOf(wanted);
+  for (let n = 0; n < series.length; n++) {
+    const candidate = series[(start + n) % series.length]!;
+    const prepared = await cache.get(candidate.id);
+    if (prepared) return { series: candidate, prepared };
+  }
+  throw new TrainError(
+    'train: no series of the corpus holds an image that can be learnt from; check the ingest',
+  );
+}

@@ -1,0 +1,117 @@
+/** The losses of student-teacher pretraining, as graph functions with the paper of each. */
+import {
+  add,
+  argMax,
+  div,
+  exp,
+  expandDims,
+  gather,
+  log,
+  logSoftmax,
+  matmul,
+  mul,
+  neg,
+  reduceMax,
+  reduceMean,
+  reduceSum,
+  reshape,
+  sqrt,
+  square,
+  stopGradient,
+  sub,
+  l2Normalize,
+  type Value,
+} from '../graph/index.js';
+import { linear, type Scope } from '../nn/index.js';
+import { gelu } from '../graph/index.js';
+
+export interface HeadConfig {
+  readonly hidden: number;
+  readonly bottleneck: number;
+  readonly prototypes: number;
+}
+
+/**
+ * Projection head of DINO (Caron et al. 2021, section 3.1): an MLP, an l2-normalised bottleneck and cosine similarity
+ * to `prototypes` unit vectors. x [R, D] → [R, prototypes].
+ */
+export function prototypeHead(scope: Scope, x: Value, config: HeadConfig): Value {
+  let h = gelu(linear(scope.child('fc1'), x, config.hidden));
+  h = linear(scope.child('fc2'), h, config.bottleneck);
+  const prototypes = scope.param('prototypes', [config.bottleneck, config.prototypes], { normal: 0.02 });
+  return matmul(l2Normalize(h, 1), l2Normalize(prototypes, 0));
+}
+
+/** A row that carries no weight would divide by zero; this keeps its assignment at zero instead. */
+const TINY = 1e-8;
+
+/**
+ * Sinkhorn-Knopp assignment of teacher outputs to prototypes (Caron et al. 2020; centring of DINOv2, Oquab et al.
+ * 2023): softmax whose columns are balanced over the batch by `iterations` of alternating normalisation.
+ * logits [R, K], temperature a scalar, weight [R] (0 leaves a row out) → [R, K], rows sum to their weight.
+ */
+export function sinkhorn(logits: Value, temperature: Value, weight: Value | null, iterations = 3): Value {
+  const [rows, k] = [logits.shape[0]!, logits.shape[1]!];
+  const scaled = div(logits, temperature);
+  let q = exp(sub(scaled, reduceMax(scaled, { axes: [1], keepDims: true })));
+  const w = weight ? expandDims(weight, 1) : null;
+  if (w) q = mul(q, w);
+  for (let n = 0; n < iterations; n++) {
+    q = div(q, add(mul(reduceSum(q, { axes: [0], keepDims: true }), k), TINY / rows));
+    q = div(q, add(reduceSum(q, { axes: [1], keepDims: true }), TINY));
+    if (w) q = mul(q, w);
+  }
+  return stopGradient(q);
+}
+
+/**
+ * DINO loss over crops: every student crop against the teacher's view of the other global crops.
+ * teacher [2, B, K] assignments of the two global crops; student logits [2, B, K] and local logits [L, B, K];
+ * the mean cross-entropy over all pairs of one image's crops that are not the same crop.
+ */
+export function dinoLoss(
+  teacher: Value,
+  studentGlobal: Value,
+  studentLocal: Value | null,
+  temperature: number,
+): Value {
+  const b = teacher.shape[1]!;
+  const k = teacher.shape[2]!;
+  const logp = logSoftmax(div(studentGlobal, temperature), 2);
+  const swapped = gather(teacher, teacher.graph.constant([1, 0], [2], 'int32'), 0);
+  const globalSum = neg(reduceSum(mul(swapped, logp)));
+  let sum = globalSum;
+  let pairs = 2;
+  if (studentLocal) {
+    const local = logSoftmax(div(studentLocal, temperature), 2);
+    // Cross-entropy is linear in the target, so both teacher crops can be summed before it.
+    const both = reshape(reduceSum(teacher, { axes: [0] }), [1, b, k]);
+    sum = add(sum, neg(reduceSum(mul(both, local))));
+    pairs += 2 * studentLocal.shape[0]!;
+  }
+  return div(sum, pairs * b);
+}
+
+/**
+ * iBOT loss (Zhou et al. 2022): cross-entropy of the student's masked tokens against the teacher's assignment of the
+ * same tokens unmasked. teacher and studentLogits [R, K]; weight [R], its sum is the divisor.
+ */
+export function ibotLoss(teacher: Value, studentLogits: Value, weight: Value, temperature: number): Value {
+  const ce = neg(reduceSum(mul(teacher, logSoftmax(div(studentLogits, temperature), 1)), { axes: [1] }));
+  return div(reduceSum(mul(ce, weight)), add(reduceSum(weight), TINY));
+}
+
+/**
+ * KoLeo regulariser (Sablayrolles et al. 2019; DINOv2): minus the mean log distance of each unit vector to its nearest
+ * neighbour in the batch. x [B, D].
+ */
+export function koleoLoss(x: Value): Value {
+  const b = x.shape[0]!;
+  const unit = l2Normalize(x, 1);
+  const own = new Float32Array(b * b);
+  for (let n = 0; n < b; n++) own[n * b + n] = 4;
+  const similarity = sub(matmul(unit, unit, { transB: true }), x.graph.constant(own, [b, b]));
+  const nearest = gather(unit, argMax(stopGradient(similarity), 1), 0);
+  const distance = sqrt(add(reduceSum(square(sub(unit, nearest)), { axes: [1] }), TINY));
+  return neg(reduceMean(log(add(distance, TINY))));
+}
