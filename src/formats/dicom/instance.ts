@@ -61,6 +61,8 @@ export interface DicomInstance {
   readonly sliceThickness: number | null;
   readonly spacingBetweenSlices: number | null;
   readonly contrastAgent: string;
+  /** Image Comments (0020,4000): free text, which may identify a person. */
+  readonly imageComments: string;
   /** s/mm², from (0018,9087) or the manufacturer's private element. */
   readonly diffusionBValue: number | null;
   /** Gradient direction as the file has it (only told apart, never interpreted); '' where there is none. */
@@ -148,8 +150,8 @@ export function parseHeader(bytes: Uint8Array, size: number, name: string): Pars
   const dataSet = new DataSet(start.bytes, start.encoding);
   new DataSetReader(start.bytes, start.encoding).walk(start.offset, start.end, (element, depth) => {
     if (depth === 0 && element.tag !== 0) dataSet.add(element);
-    // Floating-point pixels (7FE0,0008-0009) end the header as well.
-    return depth > 0 || element.tag < 0x7fe00000;
+    // A group length (7FE0,0000) may precede the pixels, which are (7FE0,0008), (7FE0,0009) or (7FE0,0010).
+    return depth > 0 || element.tag < 0x7fe00008;
   });
   return { transferSyntax: start.transferSyntax, dataSet };
 }
@@ -197,6 +199,7 @@ function toInstance(path: string, fileSize: number, header: ParsedHeader): Dicom
     sliceThickness: decimal(0x00180050),
     spacingBetweenSlices: decimal(0x00180088),
     contrastAgent: text(0x00180010),
+    imageComments: text(0x00204000),
     diffusionBValue: diffusion.bValue,
     diffusionDirection: diffusion.direction,
     seriesNumber: decimal(0x00200011),
