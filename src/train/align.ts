@@ -55,8 +55,8 @@ function declare(
       textEncoder(scope.child('text'), config, vocabSize, text),
     ),
     // SigLIP's starting point: temperature 10 and a bias that says "no" to almost every pair.
-    logScale: scope.param('align.logScale', [], { constant: Math.log(10) }),
-    bias: scope.param('align.bias', [], { constant: -10 }),
+    logScale: scope.param('align.logScale', [1], { constant: Math.log(10) }),
+    bias: scope.param('align.bias', [1], { constant: -10 }),
   };
 }
 

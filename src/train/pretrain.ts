@@ -1,10 +1,12 @@
 /** Student-teacher pretraining: the program of a step and the batches it eats. */
 import {
   add,
+  cast,
   concat,
   div,
   gather,
   gradients,
+  greater,
   Graph,
   mul,
   reshape,
@@ -132,7 +134,7 @@ export function pretrainStep(
   const tokenTargets = sinkhorn(
     prototypeHead(teacher.child('ibot'), pick(seen.tokens), recipe.head),
     temperature,
-    maskWeight,
+    cast(greater(maskWeight, 0), 'float32'),
   );
 
   const student = params.bind(flat);

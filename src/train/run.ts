@@ -1,0 +1,272 @@
+/** `pretrain` and `align` over a corpus: settings in, a run folder out. */
+import type { Series } from '../corpus/series.js';
+import { openModel, type ModelFile } from '../models/model-file.js';
+import type { NamedTensor } from '../models/safetensors.js';
+import { modelConfig, ModelError, type ModelConfig } from '../models/sizes.js';
+import type { Params } from '../nn/index.js';
+import { TextTokenizer, trainWordPiece } from '../text/tokenizer.js';
+import { Random } from '../volume/random.js';
+import { ALIGN, alignBatch, alignParams, alignStep, type AlignRecipe } from './align.js';
+import { TrainError, VolumeCache, type VolumeSource } from './loader.js';
+import { train, type Objective, type StepMetrics, type TrainResult } from './loop.js';
+import {
+  PRETRAIN,
+  pretrainBatch,
+  pretrainParams,
+  pretrainStep,
+  teacherTemperature,
+  type PretrainRecipe,
+} from './pretrain.js';
+import { knnProbe } from './probe.js';
+
+/** What training needs of a corpus. */
+export interface TrainingCorpus extends VolumeSource {
+  list(): Promise<Series[]>;
+}
+
+export interface RunOptions {
+  readonly corpus: TrainingCorpus;
+  readonly run: string;
+  readonly size: string;
+  readonly steps: number;
+  /** Series a step, over all ranks. */
+  readonly batch: number;
+  readonly seed: number;
+  readonly resume?: boolean;
+  readonly learningRate?: number;
+  /** Share of patients kept out of training, for the probe. */
+  readonly heldOut?: number;
+  readonly checkpointEvery?: number;
+  readonly probeEvery?: number;
+  readonly threads?: number;
+  readonly device?: 'cpu' | 'webgpu';
+  /** Bytes of volumes kept in memory between steps. */
+  readonly cacheBytes?: number;
+  readonly signal?: AbortSignal;
+  readonly onStep?: (metrics: StepMetrics) => void;
+  readonly warn?: (message: string) => void;
+}
+
+export interface PretrainOptions extends RunOptions {
+  readonly recipe?: PretrainRecipe;
+}
+
+export interface AlignOptions extends RunOptions {
+  /** A pretrained run or model to start the image encoder from; random weights without it. */
+  readonly from?: string;
+  readonly recipe?: AlignRecipe;
+}
+
+const DEFAULTS = {
+  heldOut: 0.2,
+  checkpointEvery: 50,
+  probeEvery: 50,
+  cacheBytes: 2 ** 31,
+  device: 'cpu',
+} as const;
+
+/**
+ * Whether a patient is held out, by patient and seed alone: the same patient is on the same side in every run with
+ * that seed, however the corpus grows.
+ */
+export function isHeldOut(patientId: string, seed: number, share: number): boolean {
+  const key = Array.from(patientId, (c) => c.codePointAt(0)!);
+  return new Random(seed, 0x5e1d, ...key).uniform() < share;
+}
+
+interface Split {
+  readonly training: Series[];
+  readonly heldOut: Series[];
+}
+
+/** The corpus by patients. @throws TrainError when nothing may be trained on, or when rights forbid it. */
+async function splitOf(options: RunOptions): Promise<Split> {
+  const all = (await options.corpus.list()).sort((a, b) => (a.id < b.id ? -1 : 1));
+  if (all.length === 0)
+    throw new TrainError('train: the corpus holds no series; fill it with "precess ingest"');
+  const forbidden = all.filter(({ rights }) => !rights.use.includes('train'));
+  if (forbidden.length > 0)
+    throw new TrainError(
+      `train: the rights of ${forbidden.length} series do not permit training (${forbidden
+        .slice(0, 3)
+        .map(({ id }) => id)
+        .join(
+          ', ',
+        )}${forbidden.length > 3 ? ', …' : ''}); ingest them with rights that do, or use another corpus`,
+    );
+  const share = options.heldOut ?? DEFAULTS.heldOut;
+  const heldOut = all.filter(({ patientId }) => isHeldOut(patientId, options.seed, share));
+  const training = all.filter((series) => !heldOut.includes(series));
+  // A corpus of very few patients may fall on one side whole; then there is nothing to hold out.
+  return training.length === 0 ? { training: all, heldOut: [] } : { training, heldOut };
+}
+
+function rightsOf(series: readonly Series[]): ModelFile['rights'] {
+  return [...new Map(series.map(({ rights }) => [JSON.stringify(rights), rights])).values()];
+}
+
+function namedTensors(
+  params: Params,
+  flat: Float32Array,
+  prefixes: readonly string[],
+): Map<string, NamedTensor> {
+  return new Map(
+    params.slices
+      .filter(({ name }) => prefixes.some((prefix) => name.startsWith(prefix)))
+      .map(({ name, shape, offset, size }) => [
+        name,
+        { name, shape, data: flat.slice(offset, offset + size) },
+      ]),
+  );
+}
+
+function commonSettings(kind: string, options: RunOptions, split: Split): Record<string, unknown> {
+  const { size, batch, seed, learningRate, heldOut = DEFAULTS.heldOut } = options;
+  return { kind, size, batch, seed, learningRate, heldOut, series: split.training.length };
+}
+
+function loopOptions(
+  options: RunOptions,
+  settings: Record<string, unknown>,
+  momentum: readonly [number, number],
+) {
+  const { run, steps, resume = false, signal, onStep, threads } = options;
+  return {
+    run,
+    steps,
+    settings,
+    resume,
+    schedule: {
+      learningRate: settings.learningRate as number,
+      warmupSteps: Math.max(1, Math.round(steps * 0.1)),
+      weightDecay: 0.05,
+      clipNorm: 3,
+      teacherMomentum: momentum,
+    },
+    checkpointEvery: options.checkpointEvery ?? DEFAULTS.checkpointEvery,
+    probeEvery: options.probeEvery ?? DEFAULTS.probeEvery,
+    device: options.device ?? DEFAULTS.device,
+    ...(threads !== undefined && { threads }),
+    ...(signal && { signal }),
+    ...(onStep && { onStep }),
+  };
+}
+
+const cacheOf = (options: RunOptions): VolumeCache =>
+  new VolumeCache(
+    options.corpus,
+    options.cacheBytes ?? DEFAULTS.cacheBytes,
+    options.warn ?? (() => undefined),
+  );
+
+/** Student-teacher pretraining of the image encoder on every series of the corpus but the held-out patients'. */
+export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
+  const config = modelConfig(options.size);
+  const recipe = options.recipe ?? PRETRAIN;
+  const split = await splitOf(options);
+  const cache = cacheOf(options);
+  const params = pretrainParams(config, recipe);
+  const { seed, batch, steps } = options;
+  const settings = commonSettings(
+    'pretrain',
+    { ...options, learningRate: options.learningRate ?? 5e-4 },
+    split,
+  );
+  const objective: Objective = {
+    params,
+    program: pretrainStep(params, config, recipe, batch),
+    losses: ['loss', 'dino', 'ibot', 'koleo'],
+    initial: params.initialize(seed),
+    teacher: true,
+    async batch(step) {
+      const { feeds, tokens } = await pretrainBatch(cache, split.training, config, recipe, {
+        seed,
+        step,
+        batch,
+      });
+      feeds.teacherTemperature = Float32Array.of(teacherTemperature(recipe, step, steps));
+      return { feeds, tokens };
+    },
+    model: (weights, step) => ({
+      config,
+      tokenizer: null,
+      step,
+      rights: rightsOf(split.training),
+      tensors: namedTensors(params, weights, ['image.']),
+    }),
+    ...(split.heldOut.length > 0 && {
+      probe: knnProbe(params, config, cache, split.training, split.heldOut),
+    }),
+  };
+  return train(objective, loopOptions(options, settings, [0.99, 1]));
+}
+
+/** Aligns the image encoder with a text encoder on the texts of the corpus. Series without a text are left out. */
+export async function align(options: AlignOptions): Promise<TrainResult> {
+  const recipe = options.recipe ?? ALIGN;
+  const whole = await splitOf(options);
+  const split = { ...whole, training: whole.training.filter(({ text }) => text.trim() !== '') };
+  if (split.training.length === 0)
+    throw new TrainError(
+      'align: no series of the corpus has a text; ingest reports, or series with a header',
+    );
+  const start = options.from === undefined ? null : await openModel(options.from);
+  const config = alignConfig(options.size, start);
+  const cache = cacheOf(options);
+  // A model that already speaks keeps its words; their ids are baked into its text encoder.
+  const tokenizer = new TextTokenizer(
+    start?.tokenizer ?? trainWordPiece(split.training.map(({ text }) => text)),
+  );
+  const params = alignParams(config, tokenizer.vocabSize);
+  const { seed, batch } = options;
+  const settings = {
+    ...commonSettings('align', { ...options, learningRate: options.learningRate ?? 5e-4 }, split),
+    freezeImage: recipe.freezeImage,
+    start: start ? { step: start.step, tokenizer: start.tokenizer !== null } : null,
+  };
+  const objective: Objective = {
+    params,
+    program: alignStep(params, config, tokenizer.vocabSize, recipe, batch),
+    losses: ['loss'],
+    initial: startFrom(params, params.initialize(seed), start),
+    teacher: false,
+    ...(recipe.freezeImage && { trainable: trainable(params) }),
+    batch: (step) => alignBatch(cache, split.training, tokenizer, config, recipe, { seed, step, batch }),
+    model: (weights, step) => ({
+      config,
+      tokenizer: tokenizer.json,
+      step,
+      rights: [...rightsOf(split.training), ...(start?.rights ?? [])],
+      tensors: namedTensors(params, weights, ['image.', 'text.', 'align.']),
+    }),
+    ...(split.heldOut.length > 0 && {
+      probe: knnProbe(params, config, cache, split.training, split.heldOut),
+    }),
+  };
+  return train(objective, loopOptions(options, settings, [1, 1]));
+}
+
+function alignConfig(size: string, start: ModelFile | null): ModelConfig {
+  if (start && start.config.size !== size)
+    throw new ModelError(
+      `align: the model to start from is ${start.config.size}, got --size ${size}; use its size`,
+    );
+  return start?.config ?? modelConfig(size);
+}
+
+/** Initial weights with every tensor that the starting model has by the same name and shape. */
+function startFrom(params: Params, initial: Float32Array, start: ModelFile | null): Float32Array {
+  if (!start) return initial;
+  for (const { name, offset, shape } of params.slices) {
+    const tensor = start.tensors.get(name);
+    if (tensor?.shape.join() === shape.join()) initial.set(tensor.data, offset);
+  }
+  return initial;
+}
+
+function trainable(params: Params): Float32Array {
+  const mask = new Float32Array(params.size).fill(1);
+  for (const { name, offset, size } of params.slices)
+    if (name.startsWith('image.')) mask.fill(0, offset, offset + size);
+  return mask;
+}
