@@ -42,8 +42,10 @@ export function prototypeHead(scope: Scope, x: Value, config: HeadConfig): Value
   return matmul(l2Normalize(h, 1), l2Normalize(prototypes, 0));
 }
 
-/** A row that carries no weight would divide by zero; this keeps its assignment at zero instead. */
-const TINY = 1e-8;
+/** Keeps what carries no weight at zero instead of 0/0; far below the smallest sum that logits in [-1, 1] give. */
+const TINY = 1e-30;
+/** Keeps the distance of two equal vectors off zero, where log and square root have no slope. */
+const SMALL = 1e-8;
 
 /**
  * Sinkhorn-Knopp assignment of teacher outputs to prototypes (Caron et al. 2020; centring of DINOv2, Oquab et al.
@@ -51,13 +53,14 @@ const TINY = 1e-8;
  * logits [R, K], temperature a scalar, weight [R] (0 leaves a row out) → [R, K], rows sum to their weight.
  */
 export function sinkhorn(logits: Value, temperature: Value, weight: Value | null, iterations = 3): Value {
-  const [rows, k] = [logits.shape[0]!, logits.shape[1]!];
+  const k = logits.shape[1]!;
   const scaled = div(logits, temperature);
-  let q = exp(sub(scaled, reduceMax(scaled, { axes: [1], keepDims: true })));
+  // One maximum for all: a row's own would already be a step of the alternation.
+  let q = exp(sub(scaled, reduceMax(scaled, { axes: [0, 1], keepDims: true })));
   const w = weight ? expandDims(weight, 1) : null;
   if (w) q = mul(q, w);
   for (let n = 0; n < iterations; n++) {
-    q = div(q, add(mul(reduceSum(q, { axes: [0], keepDims: true }), k), TINY / rows));
+    q = div(q, add(mul(reduceSum(q, { axes: [0], keepDims: true }), k), TINY));
     q = div(q, add(reduceSum(q, { axes: [1], keepDims: true }), TINY));
     if (w) q = mul(q, w);
   }
@@ -98,7 +101,7 @@ export function dinoLoss(
  */
 export function ibotLoss(teacher: Value, studentLogits: Value, weight: Value, temperature: number): Value {
   const ce = neg(reduceSum(mul(teacher, logSoftmax(div(studentLogits, temperature), 1)), { axes: [1] }));
-  return div(reduceSum(mul(ce, weight)), add(reduceSum(weight), TINY));
+  return div(reduceSum(mul(ce, weight)), reduceSum(weight));
 }
 
 /**
@@ -112,6 +115,6 @@ export function koleoLoss(x: Value): Value {
   for (let n = 0; n < b; n++) own[n * b + n] = 4;
   const similarity = sub(matmul(unit, unit, { transB: true }), x.graph.constant(own, [b, b]));
   const nearest = gather(unit, argMax(stopGradient(similarity), 1), 0);
-  const distance = sqrt(add(reduceSum(square(sub(unit, nearest)), { axes: [1] }), TINY));
-  return neg(reduceMean(log(add(distance, TINY))));
+  const distance = sqrt(add(reduceSum(square(sub(unit, nearest)), { axes: [1] }), SMALL));
+  return neg(reduceMean(log(add(distance, SMALL))));
 }
