@@ -2,7 +2,9 @@
 import { Command, CommanderError } from 'commander';
 import { registerCorpus } from './corpus.js';
 import { registerIngest } from './ingest.js';
+import { registerSearch } from './search.js';
 import { Interrupted, log, UsageError } from './shared.js';
+import { registerTraining } from './train.js';
 
 const program = new Command('precess')
   .description('An open, full 3D, full-body MRI foundation-model system.')
@@ -13,6 +15,8 @@ const program = new Command('precess')
 
 registerIngest(program);
 registerCorpus(program);
+registerTraining(program);
+registerSearch(program);
 for (const command of program.commands) command.exitOverride();
 
 /** Runs the command line and returns the exit status: 0 success, 1 failure, 2 usage, 130 interrupted. */

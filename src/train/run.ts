@@ -1,11 +1,11 @@
 /** `pretrain` and `align` over a corpus: settings in, a run folder out. */
 import type { Series } from '../corpus/series.js';
+import { splitOf as patientSplit } from '../corpus/split.js';
 import { openModel, type ModelFile } from '../models/model-file.js';
 import type { NamedTensor } from '../models/safetensors.js';
 import { modelConfig, ModelError, type ModelConfig } from '../models/sizes.js';
 import type { Params } from '../nn/index.js';
 import { TextTokenizer, trainWordPiece } from '../text/tokenizer.js';
-import { Random } from '../volume/random.js';
 import { ALIGN, alignBatch, alignParams, alignStep, type AlignRecipe } from './align.js';
 import { TrainError, VolumeCache, type VolumeSource } from './loader.js';
 import { train, type Objective, type StepMetrics, type TrainResult } from './loop.js';
@@ -65,22 +65,13 @@ const DEFAULTS = {
   device: 'cpu',
 } as const;
 
-/**
- * Whether a patient is held out, by patient and seed alone: the same patient is on the same side in every run with
- * that seed, however the corpus grows.
- */
-export function isHeldOut(patientId: string, seed: number, share: number): boolean {
-  const key = Array.from(patientId, (c) => c.codePointAt(0)!);
-  return new Random(seed, 0x5e1d, ...key).uniform() < share;
-}
-
 interface Split {
   readonly training: Series[];
   readonly heldOut: Series[];
 }
 
 /** The corpus by patients. @throws TrainError when nothing may be trained on, or when rights forbid it. */
-async function splitOf(options: RunOptions): Promise<Split> {
+async function byPatient(options: RunOptions): Promise<Split> {
   const all = (await options.corpus.list()).sort((a, b) => (a.id < b.id ? -1 : 1));
   if (all.length === 0)
     throw new TrainError('train: the corpus holds no series; fill it with "precess ingest"');
@@ -95,7 +86,7 @@ async function splitOf(options: RunOptions): Promise<Split> {
         )}${forbidden.length > 3 ? ', …' : ''}); ingest them with rights that do, or use another corpus`,
     );
   const share = options.heldOut ?? DEFAULTS.heldOut;
-  const heldOut = all.filter(({ patientId }) => isHeldOut(patientId, options.seed, share));
+  const heldOut = all.filter(({ patientId }) => patientSplit(patientId, options.seed, share) === 'held-out');
   const training = all.filter((series) => !heldOut.includes(series));
   // A corpus of very few patients may fall on one side whole; then there is nothing to hold out.
   return training.length === 0 ? { training: all, heldOut: [] } : { training, heldOut };
@@ -163,7 +154,7 @@ const cacheOf = (options: RunOptions): VolumeCache =>
 export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
   const config = modelConfig(options.size);
   const recipe = options.recipe ?? PRETRAIN;
-  const split = await splitOf(options);
+  const split = await byPatient(options);
   const cache = cacheOf(options);
   const params = pretrainParams(config, recipe);
   const { seed, batch, steps } = options;
@@ -204,7 +195,7 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
 /** Aligns the image encoder with a text encoder on the texts of the corpus. Series without a text are left out. */
 export async function align(options: AlignOptions): Promise<TrainResult> {
   const recipe = options.recipe ?? ALIGN;
-  const whole = await splitOf(options);
+  const whole = await byPatient(options);
   const split = { ...whole, training: whole.training.filter(({ text }) => text.trim() !== '') };
   if (split.training.length === 0)
     throw new TrainError(

@@ -1,0 +1,202 @@
+/** `precess embed`, `index`, `search` and `describe`. */
+import type { Command } from 'commander';
+import type { Corpus } from '../corpus/corpus.js';
+import type { EmbedOptions } from '../models/encoder.js';
+import {
+  CliError,
+  decimal,
+  Interrupted,
+  interruption,
+  log,
+  printJson,
+  progress,
+  UsageError,
+  wholeNumber,
+} from './shared.js';
+
+interface Detail {
+  patchMm: number;
+  maxTokens: number;
+  threads?: number;
+  json?: boolean;
+}
+
+function withDetail(command: Command): Command {
+  return command
+    .option(
+      '--patch-mm <mm>',
+      'side of a token: less sees more detail and costs more',
+      decimal('--patch-mm', 1, 256),
+      16,
+    )
+    .option(
+      '--max-tokens <n>',
+      'use larger tokens where a volume needs more',
+      wholeNumber('--max-tokens', 1),
+      512,
+    )
+    .option('--threads <n>', 'threads (default: the cores)', wholeNumber('--threads', 1))
+    .option('--json', 'print one JSON document');
+}
+
+const detail = ({ patchMm, maxTokens, threads }: Detail): EmbedOptions & { threads?: number } => ({
+  patchMm,
+  maxTokens,
+  ...(threads !== undefined && { threads }),
+});
+
+/** Opens a corpus for the time of `use`. */
+async function withCorpus<T>(dir: string, use: (corpus: Corpus) => Promise<T>): Promise<T> {
+  const { Corpus: opener } = await import('../corpus/corpus.js');
+  const corpus = await opener.open(dir);
+  try {
+    return await use(corpus);
+  } finally {
+    corpus.close();
+  }
+}
+
+export function registerSearch(program: Command): void {
+  withDetail(
+    program
+      .command('embed')
+      .description('Turn an image (DICOM folder or file, NIfTI) into a vector.')
+      .argument('<src>', 'DICOM folder or file, or NIfTI file')
+      .requiredOption('--model <model>', 'run folder or model file'),
+  )
+    .addHelpText('after', '\nExample:\n  precess embed scans/T1 --model runs/align --json')
+    .action(async (src: string, flags: Detail & { model: string }) => {
+      const [{ openImages }, { Encoder }] = await Promise.all([
+        import('../tasks/images.js'),
+        import('../models/encoder.js'),
+      ]);
+      const encoder = await Encoder.open(flags.model, detail(flags));
+      try {
+        const images: { id: string; vector: number[] }[] = [];
+        for await (const { id, volume } of openImages(src))
+          images.push({ id, vector: Array.from(await encoder.embed(volume, detail(flags))) });
+        if (flags.json) printJson(images.length === 1 ? images[0] : { ...images[0], images });
+        else
+          for (const { id, vector } of images)
+            process.stdout.write(`${id}\t${vector.map((v) => v.toFixed(6)).join(' ')}\n`);
+      } finally {
+        await encoder.close();
+      }
+    });
+
+  withDetail(
+    program
+      .command('index')
+      .description('Embed every series of a corpus, so that it can be searched.')
+      .requiredOption('--corpus <dir>', 'corpus made by "precess ingest"')
+      .requiredOption('--model <model>', 'run folder or model file'),
+  )
+    .addHelpText('after', '\nExample:\n  precess index --corpus corpus --model runs/align')
+    .action(async (flags: Detail & { corpus: string; model: string }) => {
+      const { buildIndex } = await import('../tasks/index-store.js');
+      await withCorpus(flags.corpus, async (corpus) => {
+        const { signal, done } = interruption('stopping; the index stays as it was');
+        const bar = progress('index', 0);
+        try {
+          const { indexed, interrupted } = await buildIndex(corpus, flags.model, {
+            ...detail(flags),
+            signal,
+            warn: log,
+            onProgress(n, total) {
+              bar.total(total);
+              bar.update(n);
+            },
+          });
+          bar.stop();
+          if (interrupted) throw new Interrupted('index stopped; run the same command again to make it');
+          if (flags.json) printJson({ indexed });
+          else log(`index: ${indexed} series can be searched`);
+        } finally {
+          done();
+        }
+      });
+    });
+
+  withDetail(
+    program
+      .command('search')
+      .description('Find series by a sentence or by an image.')
+      .requiredOption('--corpus <dir>', 'indexed corpus')
+      .option('--text <sentence>', 'what to look for, in words')
+      .option('--image <src>', 'an image to look for: DICOM folder or file, NIfTI')
+      .option('--where <sql>', `only series that match, e.g. "bodyPart = 'PROSTATE'"`)
+      .option('--k <n>', 'how many', wholeNumber('--k', 1), 10),
+  )
+    .addHelpText(
+      'after',
+      '\nExample:\n  precess search --corpus corpus --text "axial T2-weighted prostate" --k 5',
+    )
+    .action(
+      async (
+        flags: Detail & { corpus: string; text?: string; image?: string; where?: string; k: number },
+      ) => {
+        if ((flags.text === undefined) === (flags.image === undefined))
+          throw new UsageError('search: give either --text or --image');
+        if (flags.text?.trim() === '') throw new UsageError('search: --text is empty; say what to look for');
+        const { Index } = await import('../tasks/index-store.js');
+        await withCorpus(flags.corpus, async (corpus) => {
+          const index = await Index.open(corpus, detail(flags));
+          try {
+            const options = {
+              ...detail(flags),
+              k: flags.k,
+              ...(flags.where !== undefined && { where: flags.where }),
+            };
+            const hits =
+              flags.text !== undefined
+                ? await index.searchText(flags.text, options)
+                : await index.searchVolume(await onlyImage(flags.image!), options);
+            if (flags.json) printJson({ hits });
+            else if (hits.length === 0) log('search: no series match');
+            else
+              for (const { rank, score, id, series } of hits)
+                process.stdout.write(`${rank}\t${score.toFixed(3)}\t${id}\t${series.text.slice(0, 100)}\n`);
+          } finally {
+            await index.close();
+          }
+        });
+      },
+    );
+
+  withDetail(
+    program
+      .command('describe')
+      .description('Find the sentences that fit an image best: those of the corpus and of a prompt set.')
+      .argument('<src>', 'DICOM folder or file, NIfTI file, or the id of a series of the corpus')
+      .requiredOption('--corpus <dir>', 'indexed corpus')
+      .option('--k <n>', 'how many sentences', wholeNumber('--k', 1), 5),
+  )
+    .addHelpText('after', '\nExample:\n  precess describe scans/T1 --corpus corpus --json')
+    .action(async (src: string, flags: Detail & { corpus: string; k: number }) => {
+      const { Index } = await import('../tasks/index-store.js');
+      await withCorpus(flags.corpus, async (corpus) => {
+        const index = await Index.open(corpus, detail(flags));
+        try {
+          const volume = /^se-[0-9a-z]+$/.test(src) ? await corpus.volume(src) : await onlyImage(src);
+          const candidates = await index.describe(volume, { ...detail(flags), k: flags.k });
+          if (flags.json) printJson({ text: candidates[0]!.text, candidates });
+          else
+            for (const { text, score } of candidates) process.stdout.write(`${score.toFixed(3)}\t${text}\n`);
+        } finally {
+          await index.close();
+        }
+      });
+    });
+}
+
+/** The one image of a source. @throws CliError when it holds several: a query is one image. */
+async function onlyImage(src: string) {
+  const { openImages } = await import('../tasks/images.js');
+  const images = [];
+  for await (const image of openImages(src)) {
+    images.push(image.volume);
+    if (images.length > 1)
+      throw new CliError(`${src} holds more than one series; give the folder or file of one of them`);
+  }
+  return images[0]!;
+}

@@ -1,0 +1,106 @@
+/** `precess pretrain` and `precess align`. */
+import type { Command } from 'commander';
+import type { RunOptions } from '../train/run.js';
+import type { StepMetrics } from '../train/loop.js';
+import { decimal, Interrupted, interruption, log, printJson, progress, wholeNumber } from './shared.js';
+
+interface Flags {
+  corpus: string;
+  run: string;
+  size: string;
+  steps: number;
+  batch: number;
+  seed: number;
+  resume?: boolean;
+  learningRate?: number;
+  heldOut: number;
+  checkpointEvery: number;
+  probeEvery: number;
+  threads?: number;
+  device: 'cpu' | 'webgpu';
+  memory: number;
+  json?: boolean;
+}
+
+function withRunOptions(command: Command): Command {
+  return command
+    .requiredOption('--corpus <dir>', 'corpus made by "precess ingest"')
+    .requiredOption('--run <dir>', 'run folder: config.json, metrics.jsonl, checkpoints/')
+    .option('--size <name>', 'model size: nano, small, base or large', 'nano')
+    .option('--steps <n>', 'training steps', wholeNumber('--steps', 1), 1000)
+    .option('--batch <n>', 'series a step, over all ranks', wholeNumber('--batch', 1), 16)
+    .option('--seed <n>', 'seed of weights, order and views', wholeNumber('--seed', 0), 0)
+    .option('--resume', 'go on with the run from its newest checkpoint')
+    .option('--learning-rate <x>', 'peak learning rate (default 5e-4)', decimal('--learning-rate', 0, 1))
+    .option('--held-out <share>', 'share of patients kept for the probe', decimal('--held-out', 0, 0.9), 0.2)
+    .option('--checkpoint-every <n>', 'steps between checkpoints', wholeNumber('--checkpoint-every', 1), 50)
+    .option('--probe-every <n>', 'steps between kNN probes', wholeNumber('--probe-every', 1), 50)
+    .option('--threads <n>', 'threads (default: the cores)', wholeNumber('--threads', 1))
+    .option('--device <name>', 'cpu or webgpu', 'cpu')
+    .option('--memory <mb>', 'volumes kept in memory, MB', wholeNumber('--memory', 1), 2048)
+    .option('--json', 'print the last step as one JSON document');
+}
+
+export function registerTraining(program: Command): void {
+  withRunOptions(program.command('pretrain'))
+    .description('Pretrain the 3D image encoder without labels (student-teacher: DINO, iBOT, KoLeo).')
+    .addHelpText(
+      'after',
+      '\nExample:\n  precess pretrain --corpus corpus --run runs/pre --size nano --steps 500 --batch 16',
+    )
+    .action(async (flags: Flags) => {
+      const { pretrain } = await import('../train/run.js');
+      await work('pretrain', flags, (options) => pretrain(options));
+    });
+  withRunOptions(program.command('align'))
+    .description('Align the image encoder with text (sigmoid contrast of series and their texts).')
+    .option('--from <model>', 'pretrained run or model file to start from')
+    .option('--freeze-image', 'train the projections and the text encoder only')
+    .addHelpText(
+      'after',
+      '\nExample:\n  precess align --corpus corpus --from runs/pre --run runs/align --size nano --steps 500 --batch 32',
+    )
+    .action(async (flags: Flags & { from?: string; freezeImage?: boolean }) => {
+      const { align } = await import('../train/run.js');
+      const { ALIGN } = await import('../train/align.js');
+      const recipe = { ...ALIGN, freezeImage: flags.freezeImage ?? false };
+      await work('align', flags, (options) =>
+        align({ ...options, recipe, ...(flags.from !== undefined && { from: flags.from }) }),
+      );
+    });
+}
+
+async function work(
+  label: string,
+  flags: Flags,
+  run: (options: RunOptions) => Promise<{ step: number; interrupted: boolean }>,
+): Promise<void> {
+  const { Corpus } = await import('../corpus/corpus.js');
+  const corpus = await Corpus.open(flags.corpus);
+  const { signal, done } = interruption('stopping after this step; a checkpoint will be written');
+  const bar = progress(label, flags.steps);
+  let last: StepMetrics | null = null;
+  try {
+    const result = await run({
+      ...flags,
+      corpus,
+      cacheBytes: flags.memory * 2 ** 20,
+      signal,
+      warn: log,
+      onStep(metrics) {
+        last = metrics;
+        bar.update(metrics.step, `loss ${metrics.loss.toFixed(3)} ${metrics.tokensPerSecond ?? 0} tokens/s`);
+      },
+    });
+    bar.stop();
+    if (result.interrupted)
+      throw new Interrupted(
+        `${label} stopped at step ${result.step} of ${flags.steps}; the same command with --resume goes on from there`,
+      );
+    if (flags.json) printJson({ run: flags.run, step: result.step, metrics: last });
+    else log(`${label}: ${result.step} steps done, model in ${flags.run}`);
+  } finally {
+    done();
+    corpus.close();
+  }
+}

@@ -1,0 +1,208 @@
+/** The index of a corpus: one vector a series, one a distinct text, and the model that made them. */
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Connection } from '@lancedb/lancedb';
+import type { Series } from '../corpus/series.js';
+import { Encoder, tokensFor, type EmbedOptions } from '../models/encoder.js';
+import { MODEL_FILE, openModel, writeModel } from '../models/model-file.js';
+import { Prepared, type TokenSet } from '../volume/tokens.js';
+import { VolumeError, type Volume } from '../volume/volume.js';
+import { PROMPTS } from './prompts.js';
+
+export class TaskError extends Error {
+  override readonly name = 'TaskError';
+}
+
+/** What the tasks need of a corpus. */
+export interface SearchableCorpus {
+  readonly dir: string;
+  list(options?: { where?: string }): Promise<Series[]>;
+  volume(id: string): Promise<Volume>;
+}
+
+export interface Hit {
+  readonly id: string;
+  /** Cosine of query and series. */
+  readonly score: number;
+  /** 1 is best. */
+  readonly rank: number;
+  readonly series: Series;
+}
+
+export interface Candidate {
+  readonly text: string;
+  readonly score: number;
+}
+
+export interface IndexOptions extends EmbedOptions {
+  readonly threads?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly warn?: (message: string) => void;
+}
+
+const FOLDER = 'index';
+/** Series that share a run of the encoder. */
+const ROWS = 4;
+
+/**
+ * Embeds every series of a corpus and writes its index, replacing an older one once the new one is complete.
+ * Series that hold nothing to see are left out with a warning. Returns how many were indexed; stops early, leaving
+ * the old index, when `signal` fires.
+ */
+export async function buildIndex(
+  corpus: SearchableCorpus,
+  model: string,
+  options: IndexOptions = {},
+): Promise<{ indexed: number; interrupted: boolean }> {
+  const file = await openModel(model);
+  const series = await corpus.list();
+  if (series.length === 0)
+    throw new TaskError('index: the corpus holds no series; fill it with "precess ingest"');
+  const encoder = await Encoder.open(file, options.threads === undefined ? {} : { threads: options.threads });
+  try {
+    const vectors = new Map<string, Float32Array>();
+    // Series of like size share a run, so that little of it is padding.
+    const waiting = new Map<number, { id: string; tokens: TokenSet }[]>();
+    const flush = async (items: { id: string; tokens: TokenSet }[]): Promise<void> => {
+      const embedded = await encoder.embedTokens(items.map(({ tokens }) => tokens));
+      items.forEach(({ id }, n) => vectors.set(id, embedded[n]!));
+    };
+    let done = 0;
+    for (const { id } of series) {
+      if (options.signal?.aborted) return { indexed: 0, interrupted: true };
+      const tokens = await cut(corpus, id, encoder, options);
+      if (tokens) {
+        const bucket = Math.ceil(Math.log2(Math.max(32, tokens.count)));
+        const items = [...(waiting.get(bucket) ?? []), { id, tokens }];
+        if (items.length === ROWS) await flush(items);
+        waiting.set(bucket, items.length === ROWS ? [] : items);
+      }
+      options.onProgress?.(++done, series.length);
+    }
+    for (const items of waiting.values()) if (items.length > 0) await flush(items);
+    if (vectors.size === 0)
+      throw new TaskError(
+        'index: no series of the corpus holds an image that can be embedded; check the ingest',
+      );
+
+    const partial = join(corpus.dir, `.${FOLDER}.partial`);
+    await rm(partial, { recursive: true, force: true });
+    await mkdir(partial, { recursive: true });
+    await writeModel(join(partial, MODEL_FILE), file);
+    const db = await connect(partial);
+    await db.createTable(
+      'images',
+      [...vectors].map(([id, vector]) => ({ id, vector: Array.from(vector) })),
+    );
+    if (file.tokenizer) {
+      const texts = [
+        ...new Set([...series.map(({ text }) => text).filter((text) => text !== ''), ...PROMPTS]),
+      ];
+      const embedded = await encoder.embedTexts(texts);
+      await db.createTable(
+        'texts',
+        texts.map((text, n) => ({ text, vector: Array.from(embedded[n]!) })),
+      );
+    }
+    db.close();
+    await rm(join(corpus.dir, FOLDER), { recursive: true, force: true });
+    await rename(partial, join(corpus.dir, FOLDER));
+    return { indexed: vectors.size, interrupted: false };
+  } finally {
+    await encoder.close();
+  }
+}
+
+async function cut(corpus: SearchableCorpus, id: string, encoder: Encoder, options: IndexOptions) {
+  try {
+    return tokensFor(new Prepared(await corpus.volume(id)), encoder.config.samples, options);
+  } catch (error) {
+    if (!(error instanceof VolumeError)) throw error;
+    options.warn?.(`series ${id} is left out: ${error.message}`);
+    return null;
+  }
+}
+
+async function connect(path: string): Promise<Connection> {
+  const lancedb = await import('@lancedb/lancedb');
+  return lancedb.connect(path);
+}
+
+/** An opened index: vectors to search in, and the encoder that makes queries for them. */
+export class Index {
+  private constructor(
+    private readonly corpus: SearchableCorpus,
+    private readonly db: Connection,
+    readonly encoder: Encoder,
+  ) {}
+
+  /** @throws TaskError when the corpus has no index yet. */
+  static async open(corpus: SearchableCorpus, { threads }: { threads?: number } = {}): Promise<Index> {
+    const folder = join(corpus.dir, FOLDER);
+    if (!(await stat(folder).catch(() => null)))
+      throw new TaskError(
+        'search: the corpus has no index; make one with "precess index --corpus DIR --model RUN"',
+      );
+    const encoder = await Encoder.open(join(folder, MODEL_FILE), threads === undefined ? {} : { threads });
+    return new Index(corpus, await connect(folder), encoder);
+  }
+
+  /** The `k` series nearest to a text, among those that match the SQL filter `where`. */
+  async searchText(text: string, options: { k: number; where?: string }): Promise<Hit[]> {
+    const [vector] = await this.encoder.embedTexts([text]);
+    return this.searchVector(vector!, options);
+  }
+
+  /** The `k` series nearest to an image. */
+  async searchVolume(volume: Volume, options: { k: number; where?: string } & EmbedOptions): Promise<Hit[]> {
+    return this.searchVector(await this.encoder.embed(volume, options), options);
+  }
+
+  /** The `k` series nearest to a unit vector, exactly (no approximation). @throws CorpusError for a bad filter. */
+  async searchVector(vector: Float32Array, { k, where }: { k: number; where?: string }): Promise<Hit[]> {
+    const series = new Map(
+      (await this.corpus.list(where === undefined ? {} : { where })).map((s) => [s.id, s]),
+    );
+    const table = await this.db.openTable('images');
+    let query = table.query().nearestTo(Array.from(vector)).distanceType('cosine').bypassVectorIndex();
+    if (where !== undefined) {
+      if (series.size === 0) return [];
+      query = query.where(`id IN (${[...series.keys()].map((id) => `'${id}'`).join(', ')})`);
+    }
+    const found = (await query.select(['id', '_distance']).limit(k).toArray()) as {
+      id: string;
+      _distance: number;
+    }[];
+    return found
+      .flatMap(({ id, _distance }) => {
+        const row = series.get(id);
+        return row ? [{ id, score: 1 - _distance, series: row }] : [];
+      })
+      .map((hit, n) => ({ ...hit, rank: n + 1 }));
+  }
+
+  /** The `k` texts of the corpus and of the prompt set that fit an image best. */
+  async describe(volume: Volume, { k, ...options }: { k: number } & EmbedOptions): Promise<Candidate[]> {
+    if (!this.encoder.tokenizer)
+      throw new TaskError(
+        'describe: the indexed model has met no text; index with a model made by "precess align"',
+      );
+    const vector = await this.encoder.embed(volume, options);
+    const table = await this.db.openTable('texts');
+    const found = (await table
+      .query()
+      .nearestTo(Array.from(vector))
+      .distanceType('cosine')
+      .bypassVectorIndex()
+      .select(['text', '_distance'])
+      .limit(k)
+      .toArray()) as { text: string; _distance: number }[];
+    return found.map(({ text, _distance }) => ({ text, score: 1 - _distance }));
+  }
+
+  async close(): Promise<void> {
+    this.db.close();
+    await this.encoder.close();
+  }
+}
