@@ -17,7 +17,8 @@ interface Codec {
   delete(): void;
 }
 type CodecModule = Record<string, new () => Codec>;
-type CodecFactory = () => Promise<CodecModule>;
+type CodecFactory = (options: { print: Print; printErr: Print }) => Promise<CodecModule>;
+type Print = (line: string) => void;
 
 const CODECS = {
   'jpeg-baseline': ['@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasmjs', 'JPEGDecoder'],
@@ -27,6 +28,12 @@ const CODECS = {
 
 const require = createRequire(import.meta.url);
 const loaded = new Map<string, Promise<CodecModule>>();
+
+// What the decoders print (OpenJPEG reports its progress, and damage without failing) while one frame is decoded.
+let complaints: string[] = [];
+const listen: Print = (line) => {
+  if (/error|warning/i.test(line)) complaints.push(line);
+};
 
 /**
  * The stored pixel cells of the only frame of `instance`, `byteLength` bytes of little-endian values.
@@ -46,7 +53,8 @@ export async function decodeFrame(instance: DicomInstance, byteLength: number): 
     const frame = joinFragments(fragmentsAt(file, offset));
     return await decode(coding, frame, instance, byteLength);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    // C++ exceptions come out of WebAssembly as bare numbers.
+    const why = error instanceof Error ? error.message : 'the compressed stream is damaged';
     throw new DicomError(
       `read DICOM pixels: ${instance.path} cannot be decoded (${why}); decompress it with dcmdjpeg or copy it again`,
       { cause: error },
@@ -84,13 +92,15 @@ async function decodeWith(
 ): Promise<Uint8Array> {
   let codecs = loaded.get(module);
   if (codecs === undefined) {
-    codecs = (require(module) as CodecFactory)();
+    codecs = (require(module) as CodecFactory)({ print: listen, printErr: listen });
     loaded.set(module, codecs);
   }
   const decoder = new (await codecs)[className]!();
   try {
+    complaints = [];
     decoder.getEncodedBuffer(frame.length).set(frame);
     decoder.decode();
+    if (complaints.length > 0) throw new Error(complaints.join(' ').trim());
     const info = decoder.getFrameInfo();
     if (info.width !== instance.columns || info.height !== instance.rows || info.componentCount !== 1)
       throw new Error(
@@ -108,6 +118,8 @@ interface LosslessDecoder {
 }
 
 function decodeLossless(frame: Uint8Array): Uint8Array {
+  // The decoder reads on past a stream that was cut off, so its end (the EOI marker) is looked for first.
+  if (Buffer.from(frame.subarray(-16)).indexOf('ffd9', 'hex') < 0) throw new Error('the stream has no end');
   const { Decoder } = require('jpeg-lossless-decoder-js') as { Decoder: new () => LosslessDecoder };
   const copy = new Uint8Array(frame).buffer;
   const values = new Decoder().decode(copy, 0, copy.byteLength);

@@ -236,7 +236,8 @@ function toSeries(stack: Stack, several: boolean): DicomSeries {
  * to the last position, which averages the rounding of the positions in between.
  */
 function affineOf(first: Placed, last: Placed, count: number): Affine {
-  const ras = (v: Vec3, factor: number): Vec3 => [-v[0] * factor, -v[1] * factor, v[2] * factor];
+  // Adding 0 turns -0 into 0.
+  const ras = (v: Vec3, factor: number): Vec3 => [-v[0] * factor + 0, -v[1] * factor + 0, v[2] * factor + 0];
   const normal = cross(first.row, first.column);
   const thickness = first.instance.spacingBetweenSlices ?? first.instance.sliceThickness ?? 1;
   const step: Vec3 =
