@@ -11,6 +11,7 @@ interface Flags {
   steps: number;
   batch: number;
   seed: number;
+  where?: string;
   resume?: boolean;
   learningRate?: number;
   heldOut: number;
@@ -30,6 +31,7 @@ function withRunOptions(command: Command): Command {
     .option('--steps <n>', 'training steps', wholeNumber('--steps', 1), 1000)
     .option('--batch <n>', 'series a step, over all ranks', wholeNumber('--batch', 1), 16)
     .option('--seed <n>', 'seed of weights, order and views', wholeNumber('--seed', 0), 0)
+    .option('--where <sql>', `only series that match, e.g. "bodyPart = 'BRAIN'"`)
     .option('--resume', 'go on with the run from its newest checkpoint')
     .option('--learning-rate <x>', 'peak learning rate (default 5e-4)', decimal('--learning-rate', 0, 1))
     .option('--held-out <share>', 'share of patients kept for the probe', decimal('--held-out', 0, 0.9), 0.2)

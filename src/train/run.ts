@@ -21,7 +21,7 @@ import { knnProbe } from './probe.js';
 
 /** What training needs of a corpus. */
 export interface TrainingCorpus extends VolumeSource {
-  list(): Promise<Series[]>;
+  list(options?: { where?: string }): Promise<Series[]>;
 }
 
 export interface RunOptions {
@@ -33,6 +33,8 @@ export interface RunOptions {
   readonly batch: number;
   readonly seed: number;
   readonly resume?: boolean;
+  /** SQL condition on the series to use; all unless given. */
+  readonly where?: string;
   readonly learningRate?: number;
   /** Share of patients kept out of training, for the probe. */
   readonly heldOut?: number;
@@ -72,7 +74,9 @@ interface Split {
 
 /** The corpus by patients. @throws TrainError when nothing may be trained on, or when rights forbid it. */
 async function byPatient(options: RunOptions): Promise<Split> {
-  const all = (await options.corpus.list()).sort((a, b) => (a.id < b.id ? -1 : 1));
+  const all = (await options.corpus.list(options.where === undefined ? {} : { where: options.where })).sort(
+    (a, b) => (a.id < b.id ? -1 : 1),
+  );
   if (all.length === 0)
     throw new TrainError('train: the corpus holds no series; fill it with "precess ingest"');
   const forbidden = all.filter(({ rights }) => !rights.use.includes('train'));
