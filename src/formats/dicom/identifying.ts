@@ -27,13 +27,17 @@ const IDENTIFYING_TAGS = new Set([
   0x00402017, // Filler Order Number
 ]);
 
-// What implicit VR data sets do not say: names and dates that are commonly present.
+// What implicit VR data sets do not say: names, dates and UIDs that are commonly present.
 const NAME_TAGS = new Set([
   0x00080090, 0x00081048, 0x00081050, 0x00081060, 0x00081070, 0x00100010, 0x00101001, 0x00101005, 0x00101060,
   0x00321032, 0x00401006, 0x0040a123,
 ]);
 const DATE_TAGS = new Set([
   0x00080012, 0x00080020, 0x00080021, 0x00080022, 0x00080023, 0x0008002a, 0x00100030, 0x00400244, 0x00400250,
+]);
+
+const UID_TAGS = new Set([
+  0x00020003, 0x00080014, 0x00080018, 0x00080058, 0x00081155, 0x0020000d, 0x0020000e, 0x00200052, 0x00200200,
 ]);
 
 const DICOM_ROOT = '1.2.840.10008.';
@@ -50,7 +54,7 @@ export function identifying(bytes: Uint8Array, name: string): string[] {
     return true;
   };
   try {
-    new DataSetReader(start.bytes, start.encoding).walk(start.offset, start.end, visit);
+    new DataSetReader(start.bytes, start.encoding, true).walk(start.offset, start.end, visit);
   } catch (error) {
     // Some files end in padding after the pixels; every element before it has been seen.
     if (!(error instanceof NeedMoreBytes)) throw error;
@@ -62,8 +66,9 @@ function valuesOf(dataSet: DataSet, element: Element): string[] {
   const { tag, vr, length } = element;
   if (length === UNDEFINED_LENGTH || length === 0 || length > 10240) return [];
   const isName = vr === 'PN' || (vr !== 'UI' && NAME_TAGS.has(tag));
-  const known = isName || IDENTIFYING_VRS.has(vr) || IDENTIFYING_TAGS.has(tag) || DATE_TAGS.has(tag);
-  // Without a VR a UID is known by its form.
+  const known =
+    isName || IDENTIFYING_VRS.has(vr) || IDENTIFYING_TAGS.has(tag) || DATE_TAGS.has(tag) || UID_TAGS.has(tag);
+  // Without a VR other UIDs are known by their form.
   if (!known && vr !== '' && vr !== 'UN') return [];
   const values = dataSet
     .textOf(element)

@@ -44,6 +44,8 @@ export class DataSetReader {
   constructor(
     readonly bytes: Uint8Array,
     private readonly encoding: Encoding,
+    /** Also look into values of unknown VR that start as a sequence does: implicit VR does not name sequences. */
+    private readonly guessSequences = false,
   ) {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
@@ -75,7 +77,7 @@ export class DataSetReader {
       const element = this.element(at, tag, explicit);
       if (!visit(element, depth)) return -1;
       if (tag === PIXEL_DATA && element.length === UNDEFINED_LENGTH) at = this.skipFragments(element.offset);
-      else if (element.vr === 'SQ' || element.length === UNDEFINED_LENGTH) {
+      else if (element.vr === 'SQ' || element.length === UNDEFINED_LENGTH || this.isGuessed(element)) {
         at = this.walkSequence(element, depth, explicit, visit);
         if (at < 0) return -1;
       } else at = element.offset + element.length;
@@ -110,6 +112,13 @@ export class DataSetReader {
       if (at < 0) return -1;
     }
     return at;
+  }
+
+  private isGuessed({ vr, offset, length }: Element): boolean {
+    if (!this.guessSequences || (vr !== '' && vr !== 'UN') || length < 8) return false;
+    if (offset + length > this.bytes.length || this.tag(offset) !== ITEM) return false;
+    const itemLength = this.u32(offset + 4);
+    return itemLength === UNDEFINED_LENGTH || itemLength + 8 <= length;
   }
 
   /** Encapsulated pixel data: fragments until the delimiter (PS3.5 section A.4). */
