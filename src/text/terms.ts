@@ -249,7 +249,7 @@ export const QUALIFIER_WORDS =
   'bh breath hold trig triggered nav resp gated dyn dynamic dynamics ref reference thin thick slab sub subtraction mip mpr ' +
   'reformat left right links rechts bilateral lt rt upper lower both protocol routine clinical axis short long sax lax ' +
   'with fast ultrafast turbo spin echo gradient inversion recovery weighted image images sequence template mni152 map mean ' +
-  'early late phase1 phase2 dyndist mrt mri mr irm rm lesion tumor follow study series screening spoiled ir';
+  'early late phase1 phase2 dyndist mrt mri mr irm rm lesion tumor screening spoiled ir';
 
 const split = (words: string): string[] => words.toLowerCase().split(' ').filter(Boolean);
 
@@ -314,7 +314,8 @@ function known(word: string): string[] {
 }
 
 /**
- * The imaging terms of a free text in order, everything else (names, numbers, dates, identifiers) dropped.
+ * The imaging terms of a free text in order, everything else (names, numbers, dates, identifiers) dropped; single
+ * letters, which may be initials, stay only in "C spine" and its like.
  * "T2*" is written t2star and "+C", "+ Gd", "+KM" postcontrast.
  */
 export function imagingTerms(text: string): string[] {
@@ -326,7 +327,8 @@ export function imagingTerms(text: string): string[] {
     .replace(/\bw\/o\b/gi, ' without ')
     .split(/[^\p{L}\p{N}]+/u)
     .filter(Boolean)
-    .flatMap(known);
+    .flatMap(known)
+    .filter((term, i, terms) => term.length > 1 || terms[i + 1] === 'spine');
 }
 
 /** Code of the most specific body part that the terms name, or null. */

@@ -1,0 +1,145 @@
+/** `precess ingest`: files and folders into a corpus. */
+import type { Command } from 'commander';
+import type { IngestProgress, Ingested } from '../corpus/index.js';
+import {
+  CliError,
+  Interrupted,
+  interruption,
+  log,
+  printJson,
+  type Progress,
+  progress,
+  UsageError,
+} from './shared.js';
+
+interface Options {
+  readonly corpus: string;
+  readonly rights?: string;
+  readonly text: string;
+  readonly json?: boolean;
+}
+
+export function registerIngest(program: Command): void {
+  program
+    .command('ingest')
+    .description(
+      'bring MR series (DICOM by content, NIfTI) into a corpus without anything that identifies a person',
+    )
+    .argument('<source...>', 'files and folders')
+    .requiredOption('--corpus <dir>', 'the corpus; made where it is missing')
+    .option(
+      '--rights <rights>',
+      'what may be done with these series, as "LICENCE:use,use" with uses of train, evaluate, share-weights, serve ' +
+        '(default: licence unspecified, train and evaluate on this machine)',
+    )
+    .option(
+      '--text <what>',
+      '"report" keeps cleaned image comments, "header" only a sentence from the header',
+      'report',
+    )
+    .option('--json', 'print one JSON document on stdout')
+    .addHelpText(
+      'after',
+      '\nExample:\n  precess ingest ~/scans archive/knee.nii.gz --corpus corpus --rights "CC BY 4.0:train,evaluate"\n\n' +
+        'Running it again adds nothing twice. The key in the corpus makes the ids: keep it private and keep it.\n',
+    )
+    .action(run);
+}
+
+async function run(sources: string[], options: Options): Promise<void> {
+  const { text } = options;
+  if (text !== 'report' && text !== 'header')
+    throw new UsageError(`--text is "report" or "header", got "${text}"`);
+  const { CorpusError, ingest, parseRights } = await import('../corpus/index.js');
+  const rights = usage(() => options.rights && parseRights(options.rights), CorpusError);
+  const stop = interruption('stopping after this series; press Ctrl-C again to stop at once');
+  const bars = new Bars();
+  let result: Ingested;
+  try {
+    result = await ingest(sources, {
+      corpus: options.corpus,
+      text,
+      ...(rights && { rights }),
+      signal: stop.signal,
+      onProgress: (step) => bars.show(step),
+    });
+  } finally {
+    bars.stop();
+    stop.done();
+  }
+
+  if (options.json) printJson(result);
+  else printSummary(result, options.corpus);
+  if (result.interrupted)
+    throw new Interrupted(
+      `ingest: stopped; ${result.series.length} series are complete in ${options.corpus}, run the same command again for the rest`,
+    );
+  if (result.series.length === 0)
+    throw new CliError(
+      `ingest: the sources must hold MR series, but none of ${result.skipped.length} files is usable ` +
+        `(${reasons(result).slice(0, 3).join('; ')}); name a folder with MR images in DICOM or NIfTI`,
+    );
+}
+
+/** A library's error about an option's value is an error of usage. */
+function usage<T>(parse: () => T, kind: new () => Error): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (error instanceof kind) throw new UsageError(error.message);
+    throw error;
+  }
+}
+
+/** One bar for each phase, in turn. */
+class Bars {
+  private phase: IngestProgress['phase'] | null = null;
+  private bar: Progress | null = null;
+
+  show({ phase, done, total }: IngestProgress): void {
+    if (phase !== this.phase) {
+      this.stop();
+      this.phase = phase;
+      this.bar = progress(phase === 'scan' ? 'reading headers' : 'storing series', total);
+    }
+    this.bar?.update(done);
+  }
+
+  stop(): void {
+    this.bar?.stop();
+    this.bar = null;
+  }
+}
+
+/** Reasons for skipping with how often and one example, the most frequent first. */
+function reasons({ skipped }: Ingested): string[] {
+  const byReason = new Map<string, string[]>();
+  for (const { path, reason } of skipped) byReason.set(reason, [...(byReason.get(reason) ?? []), path]);
+  return [...byReason]
+    .sort(([, a], [, b]) => b.length - a.length)
+    .map(([reason, paths]) =>
+      paths.length === 1
+        ? `${paths[0]!}: ${reason}`
+        : `${paths.length} files, such as ${paths[0]!}: ${reason}`,
+    );
+}
+
+const MOST_LINES = 20;
+
+function printSummary(result: Ingested, corpus: string): void {
+  const { added, replaced, present, series } = result;
+  const counts = [`${added} added`, replaced > 0 && `${replaced} completed`, `${present} already there`];
+  log(`${series.length} series in ${corpus}: ${counts.filter(Boolean).join(', ')}`);
+  const kinds = new Map<string, number>();
+  for (const { bodyPart, plane, contrast } of series) {
+    const kind = `${bodyPart} ${plane} ${contrast}`;
+    kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+  }
+  const sorted = [...kinds].sort(([, a], [, b]) => b - a);
+  for (const [kind, count] of sorted.slice(0, MOST_LINES)) log(`  ${String(count).padStart(5)}  ${kind}`);
+  if (sorted.length > MOST_LINES) log(`         and ${sorted.length - MOST_LINES} other kinds`);
+  for (const { path, reason } of result.notes.slice(0, MOST_LINES)) log(`note: ${path}: ${reason}`);
+  const lines = reasons(result);
+  for (const line of lines.slice(0, MOST_LINES)) log(`skipped: ${line}`);
+  if (lines.length > MOST_LINES) log(`skipped: ${lines.length - MOST_LINES} more reasons; --json lists all`);
+}

@@ -1,0 +1,197 @@
+/** A corpus: a folder with a series table, voxels and a key. Everything in it is pseudonymous. */
+import { access, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { Vec3, Volume } from '../volume/volume.js';
+import { CorpusError, writeFailure } from './error.js';
+import { lock } from './lock.js';
+import { createKey, KEY_FILE } from './pseudonym.js';
+import type { Series } from './series.js';
+import { SeriesTable, type StoredSeries } from './table.js';
+import { readVoxels } from './voxels.js';
+
+const MARKER = 'corpus.json';
+const FORMAT = 'precess-corpus';
+const VERSION = 1;
+
+export interface ListOptions {
+  /** SQL condition on the columns of the series table, such as "bodyPart = 'PROSTATE' AND fieldStrengthT > 1". */
+  readonly where?: string;
+  readonly limit?: number;
+}
+
+/** Where the voxels of a row are, relative to the corpus: a folder a hundredth of all, then id and revision. */
+export function voxelsPath(id: string, revision: number): string {
+  return join('voxels', id.slice(3, 5), `${id}.${revision}.ome.zarr`);
+}
+
+export class Corpus {
+  /** id → revision of the voxels, as far as known. */
+  private revisions: Map<string, number> | null = null;
+
+  private constructor(
+    readonly dir: string,
+    /** The rows as ingest writes them. */
+    readonly table: SeriesTable,
+  ) {}
+
+  /**
+   * Makes a corpus in `dir` (made where it is missing), or opens the one that is there.
+   *
+   * @throws CorpusError when `dir` holds something else, or cannot be written.
+   */
+  static async create(dir: string): Promise<Corpus> {
+    const root = resolve(dir);
+    try {
+      if (await isFile(join(root, MARKER))) return await Corpus.open(dir);
+      await makeFolder(root, dir);
+      const foreign = (await readdir(root)).filter((name) => !OWN_FILES.test(name));
+      if (foreign.length > 0)
+        throw new CorpusError(
+          `create corpus: ${dir} must be new or empty, but it holds ${foreign.length} other files such as ` +
+            `"${foreign[0]!}"; name another folder`,
+        );
+      const unlock = await lock(root);
+      try {
+        if (!(await isFile(join(root, KEY_FILE)))) await createKey(root);
+        (await SeriesTable.create(join(root, 'tables'))).close();
+        // The marker comes last: a folder with it is complete.
+        const marker = join(root, MARKER);
+        await writeFile(`${marker}.tmp`, `${JSON.stringify({ format: FORMAT, version: VERSION })}\n`);
+        await rename(`${marker}.tmp`, marker);
+      } finally {
+        await unlock();
+      }
+    } catch (error) {
+      throw writeFailure('create corpus', dir, error);
+    }
+    return Corpus.open(dir);
+  }
+
+  /**
+   * Opens the corpus in `dir`. Nothing is written by any method but ingest, so a corpus on read-only storage opens.
+   *
+   * @throws CorpusError when `dir` is no corpus, or one of a later version.
+   */
+  static async open(dir: string, options: { readOnly?: boolean } = {}): Promise<Corpus> {
+    const root = resolve(dir);
+    const marker = await readFile(join(root, MARKER), 'utf8').catch(() => null);
+    if (marker === null)
+      throw new CorpusError(
+        `open corpus: ${dir} must be a corpus, but it has no ${MARKER}; make one with ` +
+          `"precess ingest SOURCE --corpus ${dir}"`,
+      );
+    checkMarker(marker, dir);
+    if (options.readOnly === false)
+      await access(root, constants.W_OK).catch((error: unknown) => {
+        throw writeFailure('open corpus', dir, error);
+      });
+    return new Corpus(root, await SeriesTable.open(join(root, 'tables')));
+  }
+
+  /** The series that a filter selects, in the order of their ids. @throws CorpusError for a bad filter. */
+  async list(options: ListOptions = {}): Promise<Series[]> {
+    return (await this.table.rows(options.where, options.limit)).map(({ series }) => series);
+  }
+
+  /** @throws CorpusError when there is no series with this id. */
+  async get(id: string): Promise<Series> {
+    return (await this.stored(id)).series;
+  }
+
+  /** All voxels of a series with their geometry and mask. */
+  async volume(id: string): Promise<Volume> {
+    return this.read(id, (path) => readVoxels(path));
+  }
+
+  /** The box of `shape` voxels from voxel `start`; only the chunks it touches are read. */
+  async region(id: string, start: Vec3, shape: Vec3): Promise<Volume> {
+    return this.read(id, (path) => readVoxels(path, start, shape));
+  }
+
+  close(): void {
+    this.table.close();
+  }
+
+  private async stored(id: string): Promise<StoredSeries> {
+    const [row] = /^[\w-]+$/.test(id) ? await this.table.rows(`id = '${id}'`) : [];
+    if (row === undefined)
+      throw new CorpusError(
+        `read series: the corpus must have the series, got id "${id}"; "precess corpus ls --corpus ${this.dir}" lists them`,
+      );
+    return row;
+  }
+
+  /** Reads from the voxels that the row points at; once more when an ingest replaced them in between. */
+  private async read<T>(id: string, from: (path: string) => Promise<T>): Promise<T> {
+    this.revisions ??= await this.table.revisions();
+    const known = this.revisions.get(id);
+    try {
+      if (known !== undefined) return await from(join(this.dir, voxelsPath(id, known)));
+    } catch (error) {
+      if (error instanceof CorpusError) throw error;
+      const { revision } = await this.stored(id);
+      if (revision === known)
+        throw new CorpusError(
+          `read series: the voxels of ${id} in ${this.dir} must be readable, got ` +
+            `"${error instanceof Error ? error.message : String(error)}"; ingest its source again`,
+          { cause: error },
+        );
+    }
+    const { revision } = await this.stored(id);
+    this.revisions.set(id, revision);
+    return from(join(this.dir, voxelsPath(id, revision)));
+  }
+}
+
+/** What a corpus that is being made, or whose making was cut off, may hold. */
+const OWN_FILES = /^(corpus\.json|key|lock)(\.\w+)?$|^(tables|voxels|lost\+found)$|^\./;
+
+function checkMarker(text: string, dir: string): void {
+  let marker: { format?: unknown; version?: unknown } = {};
+  try {
+    marker = JSON.parse(text) as typeof marker;
+  } catch {
+    // Reported below as no corpus.
+  }
+  if (marker.format !== FORMAT)
+    throw new CorpusError(`open corpus: ${dir} must be a corpus, but its ${MARKER} is of something else`);
+  if (marker.version !== VERSION)
+    throw new CorpusError(
+      `open corpus: ${dir} must be of version ${VERSION}, got ${String(marker.version)}; update precess`,
+    );
+}
+
+async function makeFolder(root: string, dir: string): Promise<void> {
+  try {
+    await mkdir(root, { recursive: true });
+  } catch (error) {
+    // Node reports a read-only file system as ENOENT here, and a file in the way as EEXIST or ENOTDIR.
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' && code !== 'EEXIST' && code !== 'ENOTDIR') throw error;
+    throw new CorpusError(
+      `create corpus: ${dir} must be a folder that can be made, but its file system is read-only or a file is in ` +
+        'the way; name another folder',
+      { cause: error },
+    );
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Removes voxels that no row points at: an ingest was cut off between writing them and their row. */
+export async function removeOrphans(dir: string, rows: readonly StoredSeries[]): Promise<void> {
+  const wanted = new Set(rows.map(({ series, revision }) => voxelsPath(series.id, revision)));
+  const shards = await readdir(join(dir, 'voxels')).catch(() => []);
+  for (const shard of shards) {
+    for (const name of await readdir(join(dir, 'voxels', shard))) {
+      const path = join('voxels', shard, name);
+      if (!wanted.has(path)) await rm(join(dir, path), { recursive: true, force: true });
+    }
+  }
+}

@@ -1,0 +1,9 @@
+/** The corpus: ingest, store, series table, splits. */
+export { Corpus, type ListOptions } from './corpus.js';
+export { CorpusError } from './error.js';
+export { ingest, type Ingested, type IngestOptions, type IngestProgress } from './ingest.js';
+export { DEFAULT_RIGHTS, parseRights, type Rights, USES } from './rights.js';
+export { type Series, seriesSchema } from './series.js';
+export { type Split, splitOf } from './split.js';
+export { COLUMNS } from './table.js';
+export { type Skipped } from './walk.js';

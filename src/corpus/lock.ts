@@ -1,0 +1,94 @@
+/** One writer at a time: a lock file that outlives no process. */
+import { open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { CorpusError } from './error.js';
+
+const LOCK_FILE = 'lock';
+const WRITING_TAKES_MS = 5000;
+/** Locks of this process: its own process id in a lock file it does not hold is left over from another life. */
+const held = new Set<string>();
+
+interface Holder {
+  readonly pid: number;
+  readonly host: string;
+}
+
+/**
+ * Takes the write lock of the corpus at `dir` and returns the function that gives it back. A lock whose process is
+ * gone is taken over.
+ *
+ * @throws CorpusError while another process (or another call in this one) holds it; system errors when `dir` is not
+ * writable.
+ */
+export async function lock(dir: string): Promise<() => Promise<void>> {
+  const path = join(dir, LOCK_FILE);
+  const me: Holder = { pid: process.pid, host: hostname() };
+  for (let attempt = 0; attempt < 3; attempt++) {
+    if (await createExclusive(path, JSON.stringify(me))) {
+      held.add(path);
+      return async () => {
+        held.delete(path);
+        await rm(path, { force: true });
+      };
+    }
+    const text = await readFile(path, 'utf8').catch(() => null);
+    if (text === null) continue;
+    if (await isAlive(text, path, me)) break;
+    await discard(path, text);
+  }
+  throw new CorpusError(
+    `ingest: one ingest at a time may write to ${dir}, and another one is at it; wait for it to end (if there is ` +
+      `none, delete ${path})`,
+  );
+}
+
+async function createExclusive(path: string, text: string): Promise<boolean> {
+  try {
+    const file = await open(path, 'wx', 0o600);
+    try {
+      await file.writeFile(text);
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
+    } finally {
+      await file.close();
+    }
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+async function isAlive(text: string, path: string, me: Holder): Promise<boolean> {
+  let holder: Partial<Holder>;
+  try {
+    holder = JSON.parse(text) as Partial<Holder>;
+  } catch {
+    // Empty or cut off: its writer is just writing it, or died there.
+    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: 0 }));
+    return Date.now() - mtimeMs < WRITING_TAKES_MS;
+  }
+  // Nothing can be known about a process on another machine.
+  if (holder.host !== me.host || typeof holder.pid !== 'number') return true;
+  if (holder.pid === me.pid) return held.has(path);
+  try {
+    process.kill(holder.pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
+
+/** Removes a stale lock; if another process replaced it in the meantime, that one's is put back. */
+async function discard(path: string, stale: string): Promise<void> {
+  const aside = `${path}.${process.pid}`;
+  try {
+    await rename(path, aside);
+  } catch {
+    return;
+  }
+  if ((await readFile(aside, 'utf8')) === stale) await rm(aside, { force: true });
+  else await rename(aside, path);
+}

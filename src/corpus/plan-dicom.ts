@@ -1,0 +1,114 @@
+/** Plans the series of DICOM files. */
+import { type DicomInstance, type DicomSeries, groupSeries, loadSeries } from '../formats/dicom/index.js';
+import type { HeaderFields } from '../text/header.js';
+import { constant } from './label-map.js';
+import { MOST_REPEATS, type Plan } from './plan.js';
+import type { Pseudonyms } from './pseudonym.js';
+import type { SourceFile } from './walk.js';
+
+/** Media Storage Directory Storage (PS3.4 annex F): an index of files, not an image. */
+const DICOMDIR = '1.2.840.10008.1.3.10';
+const MASKED_ID = /^(anon(ymous|ymi[sz]ed)?|unknown|none|null|removed|patient ?id|0+|x+)?$/i;
+
+export interface FoundInstance {
+  readonly instance: DicomInstance;
+  readonly file: SourceFile;
+}
+
+/** Groups the instances and adds their series to the plan. `sources` are the pseudonyms of the sources. */
+export function planDicom(
+  found: readonly FoundInstance[],
+  pseudonyms: Pseudonyms,
+  sources: readonly string[],
+  plan: Plan,
+): void {
+  const fileOf = new Map(found.map(({ instance, file }) => [instance.path, file]));
+  const shown = (path: string): string => fileOf.get(path)!.shown;
+  // In an order that no renaming or moving of files changes, because parts of a series are numbered in it.
+  const key = (i: DicomInstance): string =>
+    `${i.seriesUid}/${String(i.instanceNumber ?? 0).padStart(8, '0')}/${i.sopInstanceUid}`;
+  const instances = found
+    .map(({ instance }) => instance)
+    .filter((instance) => instance.sopClassUid !== DICOMDIR)
+    .map((instance) => ({ instance, key: key(instance) }))
+    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+    .map(({ instance }) => instance);
+  const { series, skipped } = groupSeries(instances);
+  for (const { path, reason } of skipped) plan.skipped.push({ path: shown(path), reason });
+
+  for (const one of withoutRepeats(series, (first, count) =>
+    plan.notes.push({
+      path: shown(first.header.path),
+      reason: `kept the first of ${count} repeated volumes`,
+    }),
+  )) {
+    const { header } = one;
+    const patient = /[\p{L}\p{N}]/u.test(header.patientId) && !MASKED_ID.test(header.patientId.trim());
+    plan.planned.push({
+      id: pseudonyms.series('dicom', one.seriesUid, one.part),
+      studyId: pseudonyms.study('dicom', one.studyUid),
+      // A masked Patient ID is no patient's; the study is then all that is known to be one person.
+      patientId: patient
+        ? pseudonyms.patient('dicom', header.patientId.trim())
+        : pseudonyms.patient('study', one.studyUid),
+      source: sources[fileOf.get(header.path)!.source]!,
+      fields: fieldsOf(header),
+      comments: header.imageComments,
+      identifying: () => header.identifyingValues(),
+      instances: one.slices.length,
+      missingSlices: one.missingSlices,
+      shown: shown(header.path),
+      load: async () => {
+        const volume = await loadSeries(one);
+        return constant(volume) ?? volume;
+      },
+    });
+  }
+}
+
+/**
+ * Of a series in more than MOST_REPEATS volumes that differ only by time, direction, trigger or acquisition
+ * (functional, perfusion, cine, diffusion directions) the first is kept: hundreds of copies of one image would
+ * outweigh everything else in a corpus.
+ */
+function withoutRepeats(
+  series: readonly DicomSeries[],
+  note: (first: DicomSeries, count: number) => void,
+): DicomSeries[] {
+  const groups = new Map<string, DicomSeries[]>();
+  for (const one of series) {
+    const kept = one.part
+      .split(', ')
+      .filter((part) => !/^(direction|time point|trigger time|acquisition|repetition) /.test(part));
+    const key = [one.studyUid, one.seriesUid, ...kept].join('/');
+    groups.set(key, [...(groups.get(key) ?? []), one]);
+  }
+  return [...groups.values()].flatMap((group) => {
+    if (group.length <= MOST_REPEATS) return group;
+    note(group[0]!, group.length);
+    return [group[0]!];
+  });
+}
+
+function fieldsOf(header: DicomInstance): HeaderFields {
+  return {
+    seriesDescription: header.seriesDescription,
+    protocolName: header.protocolName,
+    studyDescription: header.studyDescription,
+    sequenceName: header.sequenceName,
+    bodyPartExamined: header.bodyPartExamined,
+    imageType: header.imageType,
+    scanningSequence: header.scanningSequence.split('\\').map((value) => value.trim()),
+    scanOptions: header.scanOptions,
+    acquisitionType: header.mrAcquisitionType,
+    echoTime: header.echoTime,
+    repetitionTime: header.repetitionTime,
+    inversionTime: header.inversionTime,
+    flipAngle: header.flipAngle,
+    bValue: header.diffusionBValue,
+    fieldStrengthT: header.fieldStrengthT,
+    manufacturer: header.manufacturer,
+    contrastAgent: header.contrastAgent,
+    names: [],
+  };
+}

@@ -1,0 +1,34 @@
+/** What ingest knows of every series before its voxels are read. */
+import type { HeaderFields } from '../text/header.js';
+import type { Volume } from '../volume/volume.js';
+import type { Skipped } from './walk.js';
+
+/** One series to be: everything known before its voxels are read. */
+export interface Planned {
+  readonly id: string;
+  readonly studyId: string;
+  readonly patientId: string;
+  readonly source: string;
+  readonly fields: HeaderFields;
+  /** Free text of the source about this series, or ''. */
+  readonly comments: string;
+  /** What identifies the person in this source; read when it is needed. */
+  readonly identifying: () => readonly string[];
+  /** Slices that the voxels are made from. */
+  readonly instances: number;
+  readonly missingSlices: readonly number[];
+  /** Where it is, for messages to the person only. */
+  readonly shown: string;
+  /** Reads the voxels. A text instead of a volume says why it is no MR image. */
+  readonly load: () => Promise<Volume | string>;
+}
+
+export interface Plan {
+  readonly planned: Planned[];
+  readonly skipped: Skipped[];
+  /** What was decided without leaving a series out. */
+  readonly notes: Skipped[];
+}
+
+/** More volumes than this of one series that differ in time or direction only are one volume repeated. */
+export const MOST_REPEATS = 4;

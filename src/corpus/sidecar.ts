@@ -1,0 +1,65 @@
+/** The JSON file that BIDS and dcm2niix put beside a NIfTI image: what the DICOM header said. */
+import { readFile, stat } from 'node:fs/promises';
+import { type HeaderFields, NO_FIELDS } from '../text/header.js';
+
+const LARGEST = 1024 * 1024;
+
+export interface Sidecar {
+  readonly fields: HeaderFields;
+  /** "MR", "CT", … or ''. */
+  readonly modality: string;
+  /** Names, ids and dates that the file holds. */
+  readonly identifying: readonly string[];
+}
+
+/**
+ * Reads `<stem>.json` beside an image; null where there is none or it is no JSON object. Keys as in the BIDS
+ * specification (MRI metadata); times there are in seconds.
+ */
+export async function readSidecar(imagePath: string): Promise<Sidecar | null> {
+  const path = imagePath.replace(/\.(nii|hdr|img)(\.gz)?$/i, '.json');
+  let json: unknown;
+  try {
+    if ((await stat(path)).size > LARGEST) return null;
+    json = JSON.parse(await readFile(path, 'utf8'));
+  } catch {
+    return null;
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) return null;
+  const values = json as Record<string, unknown>;
+  const text = (...names: string[]): string =>
+    names.map((name) => values[name]).find((value): value is string => typeof value === 'string') ?? '';
+  const texts = (name: string): string[] => {
+    const value = values[name];
+    return Array.isArray(value) ? value.filter((v) => typeof v === 'string') : text(name).split(/[\\_]/);
+  };
+  const number = (name: string, factor = 1): number | null => {
+    const value = values[name];
+    return typeof value === 'number' && Number.isFinite(value) ? value * factor : null;
+  };
+  return {
+    modality: text('Modality'),
+    identifying: ['PatientName', 'PatientID', 'PatientBirthDate', 'AccessionNumber', 'InstitutionName']
+      .map((name) => text(name))
+      .filter((value) => value !== ''),
+    fields: {
+      ...NO_FIELDS,
+      seriesDescription: text('SeriesDescription'),
+      protocolName: text('ProtocolName'),
+      studyDescription: text('StudyDescription', 'ProcedureStepDescription'),
+      sequenceName: text('SequenceName', 'PulseSequenceName'),
+      bodyPartExamined: text('BodyPartExamined', 'BodyPart'),
+      imageType: texts('ImageType'),
+      scanningSequence: texts('ScanningSequence'),
+      scanOptions: text('ScanOptions'),
+      acquisitionType: text('MRAcquisitionType'),
+      echoTime: number('EchoTime', 1000),
+      repetitionTime: number('RepetitionTime', 1000),
+      inversionTime: number('InversionTime', 1000),
+      flipAngle: number('FlipAngle'),
+      fieldStrengthT: number('MagneticFieldStrength'),
+      manufacturer: text('Manufacturer'),
+      contrastAgent: text('ContrastBolusIngredient', 'ContrastBolusAgent'),
+    },
+  };
+}

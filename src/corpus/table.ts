@@ -1,0 +1,168 @@
+/** The series table: one LanceDB row a series, and the corpus's filter language. */
+import type { Connection, Table } from '@lancedb/lancedb';
+import type { Field as ArrowField, Schema as ArrowSchema } from 'apache-arrow';
+import { CorpusError } from './error.js';
+import { type Series, seriesSchema } from './series.js';
+
+/** A row: the series, and what ingest needs to know of how it is stored. */
+export interface StoredSeries {
+  readonly series: Series;
+  /** Which writing of the voxels the row points at; rises when a series came back with more slices. */
+  readonly revision: number;
+  /** Slices (or frames) that the voxels were made from. */
+  readonly instances: number;
+}
+
+/** Columns that a filter may name, and what they hold. */
+export const COLUMNS: Readonly<Record<string, string>> = {
+  id: 'text',
+  studyId: 'text',
+  patientId: 'text',
+  description: 'text',
+  bodyPart: 'text',
+  contrast: 'text',
+  plane: 'text',
+  manufacturer: 'text',
+  fieldStrengthT: 'number',
+  shape: 'list of 3 whole numbers',
+  spacingMm: 'list of 3 numbers',
+  affine: 'list of 16 numbers',
+  validFraction: 'number',
+  missingSlices: 'list of whole numbers',
+  text: 'text',
+  licence: 'text',
+  use: 'list of text',
+  source: 'text',
+};
+
+interface StoredKey {
+  readonly id: string;
+  readonly revision: number;
+}
+
+const TABLE = 'series';
+
+async function loadLance(): Promise<typeof import('@lancedb/lancedb')> {
+  // Lance warns on stderr about every new table; its errors still come as exceptions.
+  process.env.LANCE_LOG ??= 'error';
+  return import('@lancedb/lancedb');
+}
+
+async function arrowSchema(): Promise<ArrowSchema> {
+  const { Field, FixedSizeList, Float64, Int32, List, Schema, Utf8 } = await import('apache-arrow');
+  const item = (type: ConstructorParameters<typeof Field>[1]): ArrowField => new Field('item', type, true);
+  const text = (name: string): ArrowField => new Field(name, new Utf8(), false);
+  return new Schema([
+    ...['id', 'studyId', 'patientId', 'description', 'bodyPart', 'contrast', 'plane', 'manufacturer'].map(
+      text,
+    ),
+    new Field('fieldStrengthT', new Float64(), true),
+    new Field('shape', new FixedSizeList(3, item(new Int32())), false),
+    new Field('spacingMm', new FixedSizeList(3, item(new Float64())), false),
+    new Field('affine', new FixedSizeList(16, item(new Float64())), false),
+    new Field('validFraction', new Float64(), false),
+    new Field('missingSlices', new List(item(new Int32())), false),
+    text('text'),
+    text('licence'),
+    new Field('use', new List(item(new Utf8())), false),
+    text('source'),
+    new Field('revision', new Int32(), false),
+    new Field('instances', new Int32(), false),
+  ]);
+}
+
+function toRow({ series, revision, instances }: StoredSeries): Record<string, unknown> {
+  const { affine, rights, ...rest } = series;
+  return { ...rest, affine: affine.flat(), licence: rights.licence, use: rights.use, revision, instances };
+}
+
+function fromRow(row: Record<string, unknown>): StoredSeries {
+  // Lists arrive as Arrow vectors, which are iterable.
+  const list = (name: string): unknown[] => [...(row[name] as Iterable<unknown>)];
+  const affine = list('affine');
+  const series = seriesSchema.parse({
+    ...row,
+    shape: list('shape'),
+    spacingMm: list('spacingMm'),
+    affine: [0, 4, 8, 12].map((at) => affine.slice(at, at + 4)),
+    missingSlices: list('missingSlices'),
+    rights: { licence: row.licence, use: list('use') },
+  });
+  return { series, revision: row.revision as number, instances: row.instances as number };
+}
+
+export class SeriesTable {
+  private constructor(
+    private readonly connection: Connection,
+    private readonly table: Table,
+  ) {}
+
+  static async create(dir: string): Promise<SeriesTable> {
+    const connection = await (await loadLance()).connect(dir);
+    const table = await connection.createEmptyTable(TABLE, await arrowSchema(), { existOk: true });
+    return new SeriesTable(connection, table);
+  }
+
+  static async open(dir: string): Promise<SeriesTable> {
+    const connection = await (await loadLance()).connect(dir);
+    return new SeriesTable(connection, await connection.openTable(TABLE));
+  }
+
+  /** The rows that an SQL filter selects, in the order of their ids. @throws CorpusError for a bad filter. */
+  async rows(where?: string, limit?: number): Promise<StoredSeries[]> {
+    await this.table.checkoutLatest();
+    let query = this.table.query();
+    if (where !== undefined) query = query.where(where);
+    if (limit !== undefined) query = query.limit(limit);
+    let found: Record<string, unknown>[];
+    try {
+      found = (await query.toArray()) as Record<string, unknown>[];
+    } catch (error) {
+      throw where === undefined ? error : badFilter(where, error);
+    }
+    return found.map(fromRow).sort((a, b) => (a.series.id < b.series.id ? -1 : 1));
+  }
+
+  /** id → revision of every row. */
+  async revisions(): Promise<Map<string, number>> {
+    await this.table.checkoutLatest();
+    const rows = (await this.table.query().select(['id', 'revision']).toArray()) as StoredKey[];
+    return new Map(rows.map(({ id, revision }) => [id, revision]));
+  }
+
+  /** Adds rows, replacing those with the same ids: one new version of the table. */
+  async put(rows: readonly StoredSeries[]): Promise<void> {
+    if (rows.length === 0) return;
+    await this.table
+      .mergeInsert('id')
+      .whenMatchedUpdateAll()
+      .whenNotMatchedInsertAll()
+      .execute(rows.map(toRow));
+  }
+
+  /** Joins the small files that many puts leave behind. */
+  async compact(): Promise<void> {
+    await this.table.optimize();
+  }
+
+  close(): void {
+    this.table.close();
+    this.connection.close();
+  }
+}
+
+function badFilter(where: string, error: unknown): CorpusError {
+  const message = error instanceof Error ? error.message : String(error);
+  const reason =
+    /sql parser error: [^\n]*?(?=\)?, \/|\n|$)/.exec(message)?.[0] ??
+    /No field named \S+(?=\.)/.exec(message)?.[0] ??
+    /Received literal[^,\n]*/.exec(message)?.[0] ??
+    /does not return a boolean/.exec(message)?.[0] ??
+    message.split('\n')[0]!.slice(0, 200);
+  const columns = Object.entries(COLUMNS).map(([name, type]) => `${name} (${type})`);
+  return new CorpusError(
+    `filter series: the filter must be an SQL condition such as "bodyPart = 'PROSTATE'", got "${where}": ` +
+      `${reason.replace(/\)+$/, '')}; columns are ${columns.join(', ')}`,
+    { cause: error },
+  );
+}
