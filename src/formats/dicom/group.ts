@@ -145,24 +145,38 @@ function splitByGeometry(members: readonly Placed[]): Stack[] {
     if (group === undefined) groups.push([member]);
     else group.push(member);
   }
-  const count = (key: (placed: Placed) => string): boolean => new Set(groups.map((g) => key(g[0]!))).size > 1;
-  const typed = count((placed) => placed.instance.imageType.join('\\'));
-  return groups.map((placed, i) => {
-    const part = [];
-    if (typed) part.push(`image type ${placed[0]!.instance.imageType.slice(2).join('\\') || 'unnamed'}`);
-    if (groups.length > 1) part.push(`orientation ${i + 1}`);
-    return { placed, part };
-  });
+  const labels = groups.map(([first]) => gridLabels(first!, groups));
+  // Only what differs between the groups is worth saying.
+  const telling = labels[0]!.map((_, n) => new Set(labels.map((label) => label[n])).size > 1);
+  return groups.map((placed, i) => ({ placed, part: labels[i]!.filter((_, n) => telling[n]) }));
 }
 
+/** What a group of slices on one grid can be told from the other groups of its series by. */
+function gridLabels(first: Placed, groups: readonly (readonly Placed[])[]): string[] {
+  const orientations = groups.map((group) => group[0]!);
+  const orientation = orientations.findIndex((other) => sameOrientation(other, first));
+  const earlier = orientations.filter(
+    (other, n) => n < orientation && orientations.findIndex((o) => sameOrientation(o, other)) === n,
+  );
+  return [
+    `image type ${first.instance.imageType.slice(2).join('\\') || 'unnamed'}`,
+    `orientation ${earlier.length + 1}`,
+    `matrix ${first.columns}×${first.rows}`,
+    `pixels ${first.spacing[1]}×${first.spacing[0]} mm`,
+  ];
+}
+
+const near = (u: readonly number[], v: readonly number[], tolerance: number): boolean =>
+  u.every((value, i) => Math.abs(value - v[i]!) <= tolerance);
+
+const sameOrientation = (a: Placed, b: Placed): boolean =>
+  near(a.row, b.row, 1e-3) && near(a.column, b.column, 1e-3);
+
 function sameGrid(a: Placed, b: Placed): boolean {
-  const near = (u: readonly number[], v: readonly number[], tolerance: number): boolean =>
-    u.every((value, i) => Math.abs(value - v[i]!) <= tolerance);
   return (
     a.rows === b.rows &&
     a.columns === b.columns &&
-    near(a.row, b.row, 1e-3) &&
-    near(a.column, b.column, 1e-3) &&
+    sameOrientation(a, b) &&
     near(a.spacing, b.spacing, 1e-4) &&
     a.instance.imageType.join('\\') === b.instance.imageType.join('\\')
   );
