@@ -1,0 +1,28 @@
+/** The library: what the commands are made of. */
+export {
+  Corpus,
+  CorpusError,
+  ingest,
+  parseRights,
+  splitOf,
+  type Ingested,
+  type Series,
+} from './corpus/index.js';
+export { retrieval, type Retrieval } from './evaluate/retrieval.js';
+export {
+  groupSeries,
+  loadSeries,
+  readDicomHeader,
+  writeDicomSeries,
+  DicomError,
+} from './formats/dicom/index.js';
+export { readNifti, readNiftiFile, writeNifti, writeNiftiFile, NiftiError } from './formats/nifti/index.js';
+export { Encoder, tokensFor, type EmbedOptions } from './models/encoder.js';
+export { openModel, writeModel, type ModelFile } from './models/model-file.js';
+export { newModel } from './models/new-model.js';
+export { modelConfig, MODEL_SIZES, ModelError, type ModelConfig } from './models/sizes.js';
+export { openImages } from './tasks/images.js';
+export { buildIndex, Index, TaskError, type Hit } from './tasks/index-store.js';
+export { align, pretrain, type AlignOptions, type PretrainOptions } from './train/run.js';
+export { Prepared, tokenize, type TokenSet } from './volume/tokens.js';
+export { VolumeError, type Affine, type Volume } from './volume/volume.js';
