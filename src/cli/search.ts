@@ -33,7 +33,7 @@ function withDetail(command: Command): Command {
       '--max-tokens <n>',
       'use larger tokens where a volume needs more',
       wholeNumber('--max-tokens', 1),
-      512,
+      2048,
     )
     .option('--threads <n>', 'threads (default: the cores)', wholeNumber('--threads', 1))
     .option('--json', 'print one JSON document');

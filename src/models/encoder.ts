@@ -16,7 +16,7 @@ import { imageVector, plainImageVector, vit3d } from './vit3d.js';
 export interface EmbedOptions {
   /** Side of a token in mm; smaller sees more detail and costs more. 16 unless said. */
   readonly patchMm?: number;
-  /** A volume that needs more tokens is read with cubes twice the size, until it fits. 512 unless said. */
+  /** A volume that needs more tokens is read with cubes twice the size, until it fits. 2048 unless said. */
   readonly maxTokens?: number;
 }
 
@@ -45,7 +45,7 @@ export function flatten(params: Params, tensors: ReadonlyMap<string, NamedTensor
 
 /** Cuts a volume into tokens for embedding, with larger cubes where it would need more than `maxTokens`. */
 export function tokensFor(prepared: Prepared, samples: number, options: EmbedOptions = {}): TokenSet {
-  const { patchMm = 16, maxTokens = 512 } = options;
+  const { patchMm = 16, maxTokens = 2048 } = options;
   if (!(maxTokens >= 1 && maxTokens <= LARGEST))
     throw new ModelError(`embed: maxTokens is from 1 to ${LARGEST}, got ${maxTokens}`);
   for (let side = patchMm; ; side *= 2) {

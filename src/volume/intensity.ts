@@ -25,55 +25,96 @@ const BLOCK = 8;
  * @throws VolumeError when no voxel was measured, or all have one value: there is nothing to see in such an image.
  */
 export function intensityStats(volume: Volume): IntensityStats {
-  const pyramid = buildPyramid(volume, STATS_MM);
-  const [low, high] = boundsMm(volume);
-  const values: number[] = [];
-  const positions: [number[], number[], number[]] = [[], [], []];
-  const out = new Float32Array(BLOCK ** 3);
-  const ok = new Uint8Array(BLOCK ** 3);
-  const side = BLOCK * STATS_MM;
-  // World multiples of the block, so that the sample points do not depend on where the array starts.
-  const from = low.map((v) => Math.floor(v / side) * side + STATS_MM / 2);
-  for (let z = from[2]!; z < high[2]!; z += side)
-    for (let y = from[1]!; y < high[1]!; y += side)
-      for (let x = from[0]!; x < high[0]!; x += side) {
-        if (sampleBlock(pyramid, x, y, z, STATS_MM, BLOCK, out, ok, 0) === 0) continue;
-        for (let n = 0; n < out.length; n++) {
-          if (ok[n] === 0) continue;
-          values.push(out[n]!);
-          positions[0].push(x + (n % BLOCK) * STATS_MM);
-          positions[1].push(y + (Math.floor(n / BLOCK) % BLOCK) * STATS_MM);
-          positions[2].push(z + Math.floor(n / (BLOCK * BLOCK)) * STATS_MM);
-        }
-      }
-  if (values.length === 0)
+  const { values, cells, from, counts } = statsSamples(volume);
+  const total = values.length;
+  if (total === 0)
     throw new VolumeError('intensity: no voxel of the volume was measured; nothing can be read from it');
-  const minimum = values.reduce((a, b) => Math.min(a, b), Infinity);
-  const above = Float32Array.from(values.filter((v) => v > minimum)).sort();
+  const sorted = values.slice().sort();
+  const minimum = sorted[0]!;
+  const above = sorted.subarray(firstAbove(sorted, minimum));
   if (above.length === 0)
     throw new VolumeError(
       `intensity: every voxel has the value ${minimum}; an image needs at least two different values`,
     );
   const threshold = minimum + (percentile(above, 0.98) - minimum) / 8;
-  const body = above.filter((v) => v > threshold);
-  const inside = [0, 1, 2].map((d) =>
-    Float64Array.from(positions[d as 0].filter((_, n) => values[n]! > threshold)).sort(),
-  );
-  const mean = (a: Float64Array): number => a.reduce((s, v) => s + v, 0) / a.length;
-  const corner = (q: number): [number, number, number] => [
-    percentile(inside[0]!, q),
-    percentile(inside[1]!, q),
-    percentile(inside[2]!, q),
+  const body = above.subarray(firstAbove(above, threshold));
+  // How many body samples lie at each coordinate of each axis; samples are on one grid, so this is all there is to know.
+  const [nx, ny, nz] = counts;
+  const along = [new Uint32Array(nx), new Uint32Array(ny), new Uint32Array(nz)] as const;
+  for (let n = 0; n < total; n++) {
+    if (values[n]! <= threshold) continue;
+    const cell = cells[n]!;
+    along[0][cell % nx]!++;
+    along[1][Math.floor(cell / nx) % ny]!++;
+    along[2][Math.floor(cell / (nx * ny))]!++;
+  }
+  const each = (of: (histogram: Uint32Array, first: number) => number): [number, number, number] => [
+    of(along[0], from[0]),
+    of(along[1], from[1]),
+    of(along[2], from[2]),
   ];
-  const p5 = percentile(body, 0.05);
-  const p95 = percentile(body, 0.95);
+  const [p5, p95] = [percentile(body, 0.05), percentile(body, 0.95)];
   return {
     low: p5,
     high: p95 > p5 ? p95 : p5 + 1,
     threshold,
-    centreMm: [mean(inside[0]!), mean(inside[1]!), mean(inside[2]!)],
-    foregroundMm: [corner(0.01), corner(0.99)],
+    centreMm: each((h, first) => first + STATS_MM * (h.reduce((s, c, i) => s + c * i, 0) / body.length)),
+    foregroundMm: [
+      each((h, first) => first + STATS_MM * rankIn(h, 0.01 * body.length)),
+      each((h, first) => first + STATS_MM * rankIn(h, 0.99 * body.length)),
+    ],
   };
+}
+
+/** Every measured sample of the stats grid, and where it lies: `cells` indexes a grid of `counts` from `from` mm. */
+function statsSamples(volume: Volume) {
+  const pyramid = buildPyramid(volume, STATS_MM);
+  const [low, high] = boundsMm(volume);
+  const side = BLOCK * STATS_MM;
+  // World multiples of the block, so that the sample points do not depend on where the array starts.
+  const corner = low.map((v) => Math.floor(v / side) * side) as [number, number, number];
+  const blocks = corner.map((v, d) => Math.ceil((high[d]! - v) / side)) as [number, number, number];
+  const counts = blocks.map((n) => n * BLOCK) as [number, number, number];
+  const from = corner.map((v) => v + STATS_MM / 2) as [number, number, number];
+  const room = counts[0] * counts[1] * counts[2];
+  const values = new Float32Array(room);
+  const cells = new Uint32Array(room);
+  const out = new Float32Array(BLOCK ** 3);
+  const ok = new Uint8Array(BLOCK ** 3);
+  let found = 0;
+  for (let c = 0; c < blocks[2]; c++)
+    for (let b = 0; b < blocks[1]; b++)
+      for (let a = 0; a < blocks[0]; a++) {
+        const [x, y, z] = [from[0] + a * side, from[1] + b * side, from[2] + c * side];
+        if (sampleBlock(pyramid, x, y, z, STATS_MM, BLOCK, out, ok, 0) === 0) continue;
+        for (let n = 0; n < out.length; n++) {
+          if (ok[n] === 0) continue;
+          const i = a * BLOCK + (n % BLOCK);
+          const j = b * BLOCK + (Math.floor(n / BLOCK) % BLOCK);
+          const k = c * BLOCK + Math.floor(n / (BLOCK * BLOCK));
+          values[found] = out[n]!;
+          cells[found++] = i + counts[0] * (j + counts[1] * k);
+        }
+      }
+  return { values: values.subarray(0, found), cells: cells.subarray(0, found), from, counts };
+}
+
+/** Index of the first element of the sorted `values` that is greater than `limit`. */
+function firstAbove(values: Float32Array, limit: number): number {
+  let [low, high] = [0, values.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (values[middle]! > limit) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/** The first bin up to which at least `rank` of the histogram's counts lie. */
+function rankIn(histogram: Uint32Array, rank: number): number {
+  let sum = 0;
+  for (let i = 0; i < histogram.length; i++) if ((sum += histogram[i]!) >= rank) return i;
+  return histogram.length - 1;
 }
 
 /** The value below which the share `q` of the sorted `values` lies (linear between neighbours, as numpy's default). */

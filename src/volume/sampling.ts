@@ -40,46 +40,73 @@ export function buildPyramid(volume: Volume, sampleMm: number): Pyramid {
     if (weight) for (let n = 0; n < values.length; n++) if (weight[n] === 0) values[n] = 0;
     return { values, weight, shape, toVoxel };
   }
-  const count = new Float32Array(values.length);
-  accumulate(volume.data, volume.valid, [ni, nj, nk], [fi, fj, fk], shape, values, count);
   const full = fi * fj * fk;
+  const weight = new Float32Array(values.length);
+  if (volume.valid === null) {
+    sumRows(volume.data, [ni, nj, nk], [fi, fj, fk], shape, values);
+    // Boxes at the far ends may hang over; what each holds is the product of what its three sides hold.
+    const held = (n: number, f: number, at: number): number => Math.min(f, n - at * f);
+    let n = 0;
+    for (let k = 0; k < shape[2]; k++)
+      for (let j = 0; j < shape[1]; j++)
+        for (let i = 0; i < shape[0]; i++) weight[n++] = held(ni, fi, i) * held(nj, fj, j) * held(nk, fk, k);
+  } else sumValid(volume.data, volume.valid, [ni, nj, nk], [fi, fj, fk], shape, values, weight);
   let partial = false;
   for (let n = 0; n < values.length; n++) {
-    const c = count[n]!;
+    const c = weight[n]!;
     if (c > 0) values[n] = (values[n]! / c) * slope + intercept;
-    count[n] = Math.min(1, c / full);
+    weight[n] = c / full;
     if (c < full) partial = true;
   }
-  return { values, weight: partial ? count : null, shape, toVoxel };
+  return { values, weight: partial ? weight : null, shape, toVoxel };
 }
 
-function accumulate(
+type Three = [number, number, number];
+
+/** Adds up boxes of voxels, all of them measured. */
+function sumRows(
   data: VoxelArray,
-  valid: Uint8Array | null,
-  [ni, nj, nk]: [number, number, number],
-  [fi, fj, fk]: [number, number, number],
-  shape: [number, number, number],
+  [ni, nj, nk]: Three,
+  [fi, fj, fk]: Three,
+  shape: Three,
+  sums: Float32Array,
+): void {
+  const whole = Math.floor(ni / fi);
+  for (let k = 0; k < nk; k++)
+    for (let j = 0; j < nj; j++) {
+      let at = ni * (j + nj * k);
+      const end = at + ni;
+      let out = shape[0] * (Math.floor(j / fj) + Math.floor(k / fk) * shape[1]);
+      for (let o = 0; o < whole; o++, out++) {
+        let sum = 0;
+        for (let a = 0; a < fi; a++) sum += data[at++]!;
+        sums[out] = sums[out]! + sum;
+      }
+      while (at < end) sums[out] = sums[out]! + data[at++]!;
+    }
+}
+
+/** Adds up and counts the measured voxels of each box. */
+function sumValid(
+  data: VoxelArray,
+  valid: Uint8Array,
+  [ni, nj, nk]: Three,
+  [fi, fj, fk]: Three,
+  shape: Three,
   sums: Float32Array,
   count: Float32Array,
 ): void {
-  for (let k = 0; k < nk; k++) {
-    const pk = Math.floor(k / fk) * shape[1];
+  for (let k = 0; k < nk; k++)
     for (let j = 0; j < nj; j++) {
       const row = ni * (j + nj * k);
-      let out = shape[0] * (Math.floor(j / fj) + pk);
-      let phase = 0;
+      const first = shape[0] * (Math.floor(j / fj) + Math.floor(k / fk) * shape[1]);
       for (let i = 0; i < ni; i++) {
-        if (valid === null || valid[row + i] === 1) {
-          sums[out] = sums[out]! + data[row + i]!;
-          count[out] = count[out]! + 1;
-        }
-        if (++phase === fi) {
-          phase = 0;
-          out++;
-        }
+        if (valid[row + i] === 0) continue;
+        const out = first + Math.floor(i / fi);
+        sums[out] = sums[out]! + data[row + i]!;
+        count[out] = count[out]! + 1;
       }
     }
-  }
 }
 
 /** The affine of a grid whose voxels are boxes of `f` voxels: the centre moves by half a box less half a voxel. */
@@ -154,6 +181,16 @@ export function sampleBlock(
         out[n] = 0;
         ok[n] = 0;
         if (i0 < -1 || j0 < -1 || k0 < -1 || i0 >= ni || j0 >= nj || k0 >= nk) continue;
+        if (weight === null && i0 >= 0 && j0 >= 0 && k0 >= 0 && i0 < ni - 1 && j0 < nj - 1 && k0 < nk - 1) {
+          const v = i0 + ni * j0 + sliceStride * k0;
+          const w = v + sliceStride;
+          const near = mix4(values[v]!, values[v + 1]!, values[v + ni]!, values[v + ni + 1]!, di, dj);
+          const far = mix4(values[w]!, values[w + 1]!, values[w + ni]!, values[w + ni + 1]!, di, dj);
+          out[n] = near + (far - near) * dk;
+          ok[n] = 1;
+          valid++;
+          continue;
+        }
         let sum = 0;
         let total = 0;
         for (let corner = 0; corner < 8; corner++) {
@@ -176,6 +213,12 @@ export function sampleBlock(
     }
   }
   return valid;
+}
+
+/** Linear between four corners of a square: a b below, c d above. */
+function mix4(a: number, b: number, c: number, d: number, x: number, y: number): number {
+  const low = a + (b - a) * x;
+  return low + (c + (d - c) * x - low) * y;
 }
 
 /** Bounding box of the volume's voxels (their full extent) in RAS+ mm: [[xmin, ymin, zmin], [xmax, ymax, zmax]]. */
