@@ -76,8 +76,8 @@ export async function ingest(sources: readonly string[], options: IngestOptions)
     files.push(file);
   if (files.length === 0 && skipped.length === 0)
     throw new CorpusError(
-      `ingest: the sources must hold image files, but there is none in ${sources.join(', ')}; name a folder with ` +
-        'DICOM or NIfTI files',
+      `ingest: the sources must hold image files, but there is none in ${sources.join(', ')} ` +
+        '(hidden files and the corpus itself do not count); name a folder with DICOM or NIfTI files',
     );
 
   const corpus = await Corpus.create(options.corpus);

@@ -12,7 +12,7 @@ const MOST_VALUES = 1024;
 const FEW_VALUES = 16;
 /** Up to this many are labels when the image consists of patches of equal values. */
 const SOME_VALUES = 256;
-const PATCHY = 0.85;
+const PATCHY = 0.7;
 
 /** Why an image whose file is called `name` is no MR image, or null when it may be one. */
 export function noMrImage(volume: Volume, name: string): string | null {

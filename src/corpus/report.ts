@@ -35,6 +35,9 @@ const PATTERNS: readonly RegExp[] = [
 const ABOUT_PEOPLE =
   /\b(?:signed|dictated|transcribed|referr(?:ed|ing)|requested|reported|reviewed|discussed|verified|approved|electronically)\b.*\b(?:by|with|physician|radiologist)\b/i;
 
+/** Not after an initial: "signed by J. Doe" is one sentence. */
+const SENTENCE_END = /(?<=[.!?;])(?<!(?:^|[\s.])\p{Lu}\.)\s+|[\r\n]+/u;
+
 /**
  * A report (or comment) without the identifying values of its own file and without anything that has the form of a
  * date, a telephone number, an identifier or a titled name. `identifying` is what the file says of the person; a
@@ -47,7 +50,7 @@ export function cleanReport(text: string, identifying: readonly string[]): strin
   let clean = withoutValues(text.slice(0, LONGEST * 2), identifying);
   for (const pattern of PATTERNS) clean = clean.replace(pattern, ' ');
   const sentences = clean
-    .split(/(?<=[.!?;])\s+|[\r\n]+/)
+    .split(SENTENCE_END)
     .filter((sentence) => !ABOUT_PEOPLE.test(sentence))
     .map(tidy)
     .filter((sentence) => /\p{L}{2,}/u.test(sentence));

@@ -84,9 +84,10 @@ export interface HeaderDescription {
   readonly text: string;
 }
 
-/** Names of people split into words: a series described "Head John" of a patient HEAD^JOHN keeps neither. */
+/** Words that name a person: a series described "Head John" of a patient HEAD^JOHN keeps neither. */
 function personWords(identifying: readonly string[]): ReadonlySet<string> {
-  const words = identifying.filter((value) => /\^/.test(value)).flatMap((value) => value.split(/[\^=\s]+/));
+  const names = identifying.filter((value) => value.includes('^') || /^\p{L}+$/u.test(value));
+  const words = names.flatMap((value) => value.split(/[\^=\s]+/));
   return new Set(words.map(fold).filter((word) => word.length > 1));
 }
 
