@@ -231,7 +231,8 @@ export class Graph {
 
   #value(name: string, dtype: DType, shape: readonly number[]): Value {
     for (const d of shape) {
-      if (!Number.isSafeInteger(d) || d < 1) {
+      // Only a constant may be empty: the int64 shape of a scalar is.
+      if (!Number.isSafeInteger(d) || (d < 1 && !name.startsWith('const:'))) {
         throw new GraphError(
           `shape: dimensions are positive integers, got [${shape.join(', ')}] for "${name}"`,
         );

@@ -6,7 +6,7 @@ import { reduceTo } from './reduce.js';
 /** Same elements in the same order, other shape; one dimension may be -1 and is worked out. */
 export function reshape(x: Value, shape: readonly number[]): Value {
   const known = shape.reduce((n, d) => (d === -1 ? n : n * d), 1);
-  const full = shape.map((d) => (d === -1 ? sizeOf(x.shape) / known : d));
+  const full = shape.map((d) => (d === -1 ? Math.floor(sizeOf(x.shape) / known) : d));
   if (shape.filter((d) => d === -1).length > 1 || sizeOf(full) !== sizeOf(x.shape)) {
     throw new GraphError(
       `reshape: the number of elements must stay, got ${formatShape(x.shape)} to ${formatShape(shape)}`,
