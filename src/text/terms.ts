@@ -359,7 +359,7 @@ const MANUFACTURERS: readonly (readonly [RegExp, string])[] = [
   [/esaote/i, 'Esaote'],
   [/neusoft/i, 'Neusoft'],
   [/mindray/i, 'Mindray'],
-  [/paramed|asg/i, 'Paramed'],
+  [/paramed/i, 'Paramed'],
   [/precess/i, 'Simulated'],
 ];
 
