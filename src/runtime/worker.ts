@@ -49,7 +49,8 @@ async function load(number: number, model: Uint8Array | string, options: LoadOpt
     executionProviders: kind === 'webgpu' ? ['webgpu', 'cpu'] : ['cpu'],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
-    logSeverityLevel: 3,
+    // Errors go to the caller; ONNX Runtime need not print them as well.
+    logSeverityLevel: 4,
     ...(kind === 'webgpu' && { preferredOutputLocation: 'gpu-buffer' as const }),
     ...(options.profile !== undefined && { enableProfiling: true, profileFilePrefix: options.profile }),
   };
@@ -110,7 +111,10 @@ async function run({
     }
   }
 
-  const results = (await program.session.run(feeds, fetches)) as Record<string, Tensor>;
+  const results = (await program.session.run(feeds, fetches, { logSeverityLevel: 4 })) as Record<
+    string,
+    Tensor
+  >;
   for (const [name, buffer] of Object.entries(into)) {
     const target = get(buffers, buffer, 'buffer');
     if (kind === 'webgpu') {
