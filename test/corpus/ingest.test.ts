@@ -219,6 +219,27 @@ describe('ingest', () => {
     expect(result.series.filter(({ contrast }) => contrast === 'BOLD')).toHaveLength(1);
   });
 
+  it('keeps the first of many repetitions of a DICOM series, every one of a few', async () => {
+    const repeated = async (count: number): Promise<Ingested> => {
+      const dir = await folder();
+      for (let run = 0; run < count; run++) {
+        for (const file of await dicom(join(dir, 'in', String(run)), {}, image([20, 20, 4], run + 1))) {
+          // Another SOP Instance UID of the same length, at all its places.
+          const text = (await readFile(file)).toString('latin1');
+          const uid = /1\.2\.840\.10008\.5\.1\.4\.1\.1\.4\0.*?(2\.25\.\d+)/s.exec(text)![1]!;
+          const other = uid.slice(0, -2) + String(10 + run);
+          await writeFile(file, Buffer.from(text.replaceAll(uid, other), 'latin1'));
+        }
+      }
+      return ingest([join(dir, 'in')], { corpus: join(dir, 'c') });
+    };
+    const many = await repeated(6);
+    expect(many.added).toBe(1);
+    expect(many.notes.map(({ reason }) => reason)).toEqual(['kept the first of 6 repeated volumes']);
+    const few = await repeated(3);
+    expect(few).toMatchObject({ added: 3, notes: [], skipped: [] });
+  });
+
   it('reads what a BIDS sidecar says', async () => {
     const dir = await folder();
     const anat = join(dir, 'bids', 'sub-01', 'anat');
