@@ -126,6 +126,32 @@ describe('stacking', () => {
     expect(gap[0]!.missingSlices).toEqual([6, 7]);
   });
 
+  it('finds the step where many slices are missing, and is not led astray by one odd distance', async () => {
+    const many = await group(await write('many', { skipSlices: [1, 3, 4, 7, 9, 10] }, tilted([4, 4, 14])));
+    expect(many.series.map((s) => s.missingSlices)).toEqual([[1, 3, 4, 7, 9, 10]]);
+    // Slice 5 lies 0.6 mm beside where it should be: it cannot be in the same volume, but the others can.
+    const paths = await write('odd', {}, tilted([4, 4, 12], [0, 0, 0]));
+    const odd = await edited(paths, (i, n) =>
+      n === 5 ? { imagePosition: [i.imagePosition![0], i.imagePosition![1], i.imagePosition![2] + 0.6] } : {},
+    );
+    expect(groupSeries(odd).series.map((s) => s.shape[2])).toEqual([5, 1, 6]);
+  });
+
+  it('takes slices that moved a little with the head for the same positions', async () => {
+    const paths = await write('moving');
+    const first = await headersOf(paths);
+    const second = await edited(paths, (i) => ({
+      sopInstanceUid: `${i.sopInstanceUid}.9`,
+      temporalPosition: 2,
+      imagePosition: [i.imagePosition![0], i.imagePosition![1], i.imagePosition![2] + 0.2],
+    }));
+    const { series } = groupSeries([...first, ...second]);
+    expect(series.map((s) => [s.part, s.shape[2]])).toEqual([
+      ['time point 2', 5],
+      ['time point none', 5],
+    ]);
+  });
+
   it('takes the orientation apart: three planes are three volumes', async () => {
     const planes = [
       await write('x', {}, tilted([6, 6, 3], [0, 0, 0])),
@@ -274,6 +300,8 @@ describe('files that are no slices of an MR volume', () => {
       { bits: { allocated: 12, stored: 12, high: 11, signed: false } },
       /pixels have 12 bits/,
     ],
+    ['enhanced', { sopClassUid: '1.2.840.10008.5.1.4.1.1.4.1' }, /enhanced or multi-frame/],
+    ['absurd size', { rows: 60000 }, /7×60000 pixels, more than any MR image/],
     ['no rows', { rows: null }, /rows or columns are missing/],
     ['no modality', { modality: '' }, /modality is not given/],
     ['no spacing', { pixelSpacing: null }, /position or orientation is missing/],

@@ -52,8 +52,12 @@ export interface Stack {
   readonly part: readonly string[];
 }
 
-// Positions are decimal text, often with few digits: this much is the same place.
-const SAME_PLACE_MM = 0.02;
+// Slices closer than a tenth of a slice are at one place (positions are rounded, and follow a moving head), within
+// these bounds, because some headers give the thickness of the slab instead.
+const SAME_PLACE_MM = { least: 0.02, most: 0.3 };
+// Larger than any MR image; a damaged header must not ask for the memory.
+const MAX_SIDE = 8192;
+const ENHANCED_MR = '1.2.840.10008.5.1.4.1.1.4.1';
 // Distances of neighbours that differ by less than this share of the step are one step (dcm2niix warns at 10% too).
 const STEP_TOLERANCE = 0.1;
 
@@ -94,7 +98,7 @@ export function groupSeries(instances: readonly DicomInstance[]): GroupedSeries 
   const series: DicomSeries[] = [];
   for (const members of bySeries.values()) {
     const stacks = splitByGeometry(members)
-      .flatMap((stack) => splitRepeats(stack, SAME_PLACE_MM, skipped))
+      .flatMap((stack) => splitRepeats(stack, samePlaceMm(stack), skipped))
       .flatMap(splitAtIrregularities);
     for (const stack of stacks) series.push(toSeries(stack, stacks.length > 1));
   }
@@ -108,7 +112,7 @@ function unusable(instance: DicomInstance): string | null {
   if (pixels === null) return 'it has no pixel data';
   if (instance.imageType.includes('MOSAIC'))
     return 'it is a Siemens mosaic (many slices in one image), which is not supported yet';
-  if (instance.numberOfFrames > 1)
+  if (instance.numberOfFrames > 1 || instance.sopClassUid === ENHANCED_MR)
     return 'it is an enhanced or multi-frame image, which is not supported yet';
   if (transferSyntaxName(instance.transferSyntax) === null)
     return `its transfer syntax ${instance.transferSyntax} is not supported`;
@@ -117,6 +121,8 @@ function unusable(instance: DicomInstance): string | null {
   if (![8, 16, 32].includes(instance.bits.allocated))
     return `its pixels have ${instance.bits.allocated} bits`;
   if (rows === null || columns === null || rows === 0 || columns === 0) return 'rows or columns are missing';
+  if (rows > MAX_SIDE || columns > MAX_SIDE)
+    return `it has ${columns}×${rows} pixels, more than any MR image`;
   if (pixels.length !== 0xffffffff) {
     const expected = (rows * columns * instance.bits.allocated) / 8;
     const present = instance.transferSyntax.endsWith('.99')
@@ -135,6 +141,13 @@ function place(instance: DicomInstance): Placed | null {
   const { row, column } = imageOrientation;
   const depth = dot(cross(row, column), imagePosition);
   return { instance, row, column, position: imagePosition, spacing: pixelSpacing, rows, columns, depth };
+}
+
+function samePlaceMm({ placed }: Stack): number {
+  const { sliceThickness, spacingBetweenSlices } = placed[0]!.instance;
+  const sizes = [sliceThickness, spacingBetweenSlices].filter((mm) => mm !== null && mm > 0);
+  const slice = sizes.length === 0 ? 0 : Math.min(...(sizes as number[]));
+  return Math.min(SAME_PLACE_MM.most, Math.max(SAME_PLACE_MM.least, slice / 10));
 }
 
 /** Orientation within 1e-3 of a direction cosine (0.06°), spacing within 1e-4 mm; the rest exactly. */
@@ -189,23 +202,38 @@ function splitAtIrregularities(stack: Stack): Stack[] {
   const pieces: Placed[][] = [[]];
   sorted.forEach((placed, n) => {
     const before = sorted[n - 1];
-    const gap = before === undefined ? step : placed.depth - before.depth;
-    const steps = Math.round(gap / step);
-    const regular = Math.abs(gap - steps * step) <= STEP_TOLERANCE * step && steps - 1 <= sorted.length;
-    if (!regular || (before !== undefined && drifts(before, placed, sorted[0]!))) pieces.push([]);
+    if (before !== undefined) {
+      const steps = stepsIn(placed.depth - before.depth, step, sorted.length);
+      if (steps === null || drifts(before, placed, sorted[0]!)) pieces.push([]);
+    }
     pieces[pieces.length - 1]!.push(placed);
   });
   if (pieces.length === 1) return [{ ...stack, placed: sorted }];
   return pieces.map((placed, i) => ({ placed, part: [...stack.part, `stack ${i + 1}`] }));
 }
 
-/** The usual distance of neighbours: the median of those close to the smallest, so that gaps do not widen it. */
+/** How many steps a distance is; null when that is no whole number, or leaves a longer gap than there are slices. */
+function stepsIn(distance: number, step: number, slices: number): number | null {
+  const steps = Math.round(distance / step);
+  if (steps < 1 || steps - 1 > slices) return null;
+  return Math.abs(distance - steps * step) <= STEP_TOLERANCE * step ? steps : null;
+}
+
+/** The distance of neighbours that explains most distances as a whole number of steps; the largest of those. */
 function stepOf(sorted: readonly Placed[]): number {
   const gaps = sorted.slice(1).map((placed, n) => placed.depth - sorted[n]!.depth);
   if (gaps.length === 0) return 1;
-  const smallest = Math.min(...gaps);
-  const usual = gaps.filter((gap) => gap < smallest * 1.5).sort((a, b) => a - b);
-  return usual[usual.length >> 1]!;
+  const explained = (step: number): number =>
+    gaps.filter((gap) => stepsIn(gap, step, sorted.length) !== null).length;
+  // Distances that are the same but for rounding are tried once, at their mean.
+  const candidates: number[][] = [];
+  for (const gap of [...gaps].sort((a, b) => b - a)) {
+    const last = candidates[candidates.length - 1];
+    if (last !== undefined && last[0]! - gap <= STEP_TOLERANCE * last[0]!) last.push(gap);
+    else candidates.push([gap]);
+  }
+  const means = candidates.map((same) => same.reduce((sum, gap) => sum + gap, 0) / same.length);
+  return means.reduce((best, step) => (explained(step) > explained(best) ? step : best));
 }
 
 /** Whether a slice is shifted in its plane by more than half its depth step: another slab, not the next slice. */
@@ -216,7 +244,9 @@ function drifts(before: Placed, after: Placed, first: Placed): boolean {
     after.position[2] - before.position[2],
   ];
   const along = dot(cross(first.row, first.column), moved);
-  return Math.hypot(dot(moved, first.row), dot(moved, first.column)) > Math.abs(along) * 0.5 + SAME_PLACE_MM;
+  return (
+    Math.hypot(dot(moved, first.row), dot(moved, first.column)) > Math.abs(along) * 0.5 + SAME_PLACE_MM.least
+  );
 }
 
 function toSeries(stack: Stack, several: boolean): DicomSeries {
