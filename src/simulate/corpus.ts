@@ -1,0 +1,131 @@
+/** Many simulated studies on disk, by worker threads. */
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { SimulationError } from './anatomy.js';
+import { simulateStudy, type Size, type StudyOptions } from './study.js';
+import { writeStudy } from './write.js';
+
+export interface CorpusOptions {
+  /** How many patients, one study each. */
+  readonly patients: number;
+  readonly seed: number;
+  readonly size?: Size;
+  /** Series a study; by default 2 to 4. */
+  readonly series?: number;
+  /** Threads; 2 by default. 0 simulates on the calling thread. */
+  readonly threads?: number;
+  /** Called after each study with the number of studies done. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface CorpusSummary {
+  readonly studies: number;
+  readonly series: number;
+  readonly files: number;
+}
+
+/** What a worker is asked and what it answers. */
+export interface WorkerTask {
+  readonly dir: string;
+  readonly options: StudyOptions;
+}
+export interface WorkerAnswer {
+  readonly series: number;
+  readonly files: number;
+  readonly error?: string;
+}
+
+/** Simulates one study and writes it into `dir`. */
+export async function simulateInto({ dir, options }: WorkerTask): Promise<WorkerAnswer> {
+  const study = simulateStudy(options);
+  const { files } = await writeStudy(dir, study);
+  return { series: study.series.length, files: files.length };
+}
+
+/**
+ * Simulates patients 0, 1, ... and writes each one's study into a folder of its own under `dir`. What is written
+ * does not depend on the number of threads.
+ * @throws SimulationError when the options make no sense or a worker fails (no space left, for example).
+ * @throws the signal's reason when it is aborted; studies under way are then left unfinished.
+ */
+export async function writeCorpus(dir: string, options: CorpusOptions): Promise<CorpusSummary> {
+  const { patients, seed, signal, onProgress } = options;
+  if (!Number.isInteger(patients) || patients < 1) {
+    throw new SimulationError(`simulate a corpus: it has at least one patient, got ${patients}`);
+  }
+  const threads = Math.min(options.threads ?? 2, patients);
+  let [next, studies, series, files] = [0, 0, 0, 0];
+  const task = (): WorkerTask | null => {
+    if (next >= patients) return null;
+    const patient = next++;
+    return {
+      dir: join(dir, `patient-${String(patient).padStart(5, '0')}`),
+      options: {
+        seed,
+        patient,
+        ...(options.size !== undefined ? { size: options.size } : {}),
+        ...(options.series !== undefined ? { series: options.series } : {}),
+      },
+    };
+  };
+  const count = (answer: WorkerAnswer): void => {
+    studies++;
+    series += answer.series;
+    files += answer.files;
+    onProgress?.(studies, patients);
+  };
+  signal?.throwIfAborted();
+  if (threads === 0) {
+    for (let one = task(); one !== null; one = task()) {
+      count(await simulateInto(one));
+      signal?.throwIfAborted();
+    }
+  } else {
+    const workers = Array.from({ length: threads }, () => new Worker(WORKER_FILE));
+    try {
+      await Promise.all(workers.map((worker) => drive(worker, task, count, signal)));
+    } finally {
+      await Promise.all(workers.map((worker) => worker.terminate()));
+    }
+  }
+  return { studies, series, files };
+}
+
+const WORKER_FILE = new URL(
+  import.meta.url.endsWith('.ts') ? '../../dist/simulate/worker.js' : './worker.js',
+  import.meta.url,
+);
+
+/** Gives a worker one task after the other until there is none. */
+function drive(
+  worker: Worker,
+  task: () => WorkerTask | null,
+  count: (answer: WorkerAnswer) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(signal?.reason as Error);
+    const done = (): void => {
+      signal?.removeEventListener('abort', stop);
+      resolve();
+    };
+    const give = (): void => {
+      const one = task();
+      if (one === null) done();
+      else worker.postMessage(one);
+    };
+    signal?.addEventListener('abort', stop, { once: true });
+    worker.on('message', (answer: WorkerAnswer) => {
+      if (signal?.aborted) return;
+      if (answer.error !== undefined) {
+        reject(new SimulationError(`simulate a corpus: a study could not be written: ${answer.error}`));
+        return;
+      }
+      count(answer);
+      give();
+    });
+    worker.on('error', reject);
+    give();
+  });
+}
