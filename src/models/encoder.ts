@@ -11,7 +11,7 @@ import { openModel, type ModelFile } from './model-file.js';
 import type { NamedTensor } from './safetensors.js';
 import { ModelError, type ModelConfig } from './sizes.js';
 import { textEncoder, textVector } from './text-encoder.js';
-import { imageVector, plainImageVector, vit3d } from './vit3d.js';
+import { imageSummary, imageVector, plainImageVector, vit3d } from './vit3d.js';
 
 export interface EmbedOptions {
   /** Side of a token in mm; smaller sees more detail and costs more. 16 unless said. */
@@ -21,7 +21,7 @@ export interface EmbedOptions {
 }
 
 /** A program is compiled for these numbers of tokens; a volume takes the first that holds it. */
-const LENGTHS = [32, 64, 128, 256, 512, 1024, 2048, 4096] as const;
+const LENGTHS = [32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096] as const;
 const LARGEST = LENGTHS[LENGTHS.length - 1]!;
 /** Texts of one run. */
 const TEXT_ROWS = 16;
@@ -137,7 +137,7 @@ export class Encoder {
           imageInputs(graph, 'image', count, length, config.samples),
         );
         return this.tokenizer
-          ? imageVector(scope.child('align'), config, features)
+          ? imageVector(scope.child('align'), config, imageSummary(features))
           : plainImageVector(features);
       };
       return this.bake(build);

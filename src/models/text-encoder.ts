@@ -25,5 +25,5 @@ export function textEncoder(scope: Scope, config: ModelConfig, vocabSize: number
 
 /** [B, jointDim] unit vector of a text in the space shared with images. */
 export function textVector(scope: Scope, config: ModelConfig, features: Value): Value {
-  return l2Normalize(linear(scope.child('text'), features, config.jointDim, { bias: false }), 1);
+  return l2Normalize(linear(scope.child('text'), features, config.jointDim), 1);
 }

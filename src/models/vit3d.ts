@@ -82,10 +82,12 @@ export function vit3d(scope: Scope, config: ModelConfig, input: ImageInputs): Im
   return { cls: reshape(slice(x, [0], [1], [1]), [b, d]), tokens, mean };
 }
 
-/** [B, jointDim] unit vector of an image in the space shared with text: a linear map of class token and token mean. */
-export function imageVector(scope: Scope, config: ModelConfig, features: ImageFeatures): Value {
-  const joined = concat([features.cls, features.mean], 1);
-  return l2Normalize(linear(scope.child('image'), joined, config.jointDim, { bias: false }), 1);
+/** [B, 2 D] what the joint space is made from: class token and token mean. */
+export const imageSummary = ({ cls, mean }: ImageFeatures): Value => concat([cls, mean], 1);
+
+/** [B, jointDim] unit vector of an image in the space shared with text: a linear map of its summary. */
+export function imageVector(scope: Scope, config: ModelConfig, summary: Value): Value {
+  return l2Normalize(linear(scope.child('image'), summary, config.jointDim), 1);
 }
 
 /** [B, 2 D] unit vector of an image from a model that has met no text: class token and token mean side by side. */

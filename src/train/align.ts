@@ -1,11 +1,12 @@
 /** Alignment: image and text encoders are taught to agree about what belongs together. */
-import { gradients, Graph, stopGradient, type TypedArray } from '../graph/index.js';
+import { gradients, Graph, mul, stopGradient, type TypedArray, type Value } from '../graph/index.js';
 import { imageBatch } from '../models/batch.js';
 import { imageInputs, textInputs } from '../models/inputs.js';
 import type { ModelConfig } from '../models/sizes.js';
 import { textEncoder, textVector, type TextInputs } from '../models/text-encoder.js';
-import { imageVector, vit3d, type ImageInputs } from '../models/vit3d.js';
+import { imageSummary, imageVector, vit3d, type ImageInputs } from '../models/vit3d.js';
 import { Params, type Scope } from '../nn/index.js';
+import type { Device } from '../runtime/index.js';
 import type { Series } from '../corpus/series.js';
 import type { TextTokenizer } from '../text/tokenizer.js';
 import { Random } from '../volume/random.js';
@@ -35,36 +36,46 @@ export const ALIGN: AlignRecipe = {
   freezeImage: false,
 };
 
-function declare(
+/** [B, 2 D] image summaries and [B, textDim] text features: what the joint space is mapped from. */
+function summaries(
   scope: Scope,
   config: ModelConfig,
   vocabSize: number,
   image: ImageInputs,
   text: TextInputs,
-  frozen: boolean,
 ) {
-  const features = vit3d(scope.child('image'), config, image);
-  const seen = frozen
-    ? { cls: stopGradient(features.cls), mean: stopGradient(features.mean), tokens: features.tokens }
-    : features;
   return {
-    images: imageVector(scope.child('align'), config, seen),
-    texts: textVector(
-      scope.child('align'),
-      config,
-      textEncoder(scope.child('text'), config, vocabSize, text),
-    ),
-    // SigLIP's starting point: temperature 10 and a bias that says "no" to almost every pair.
-    logScale: scope.param('align.logScale', [1], { constant: Math.log(10) }),
-    bias: scope.param('align.bias', [1], { constant: -10 }),
+    image: imageSummary(vit3d(scope.child('image'), config, image)),
+    text: textEncoder(scope.child('text'), config, vocabSize, text),
+  };
+}
+
+/** Temperature and bias are stored at a tenth, so that one learning rate moves them ten times as fast as weights. */
+const SCALAR_SPEED = 10;
+
+function joint(scope: Scope, config: ModelConfig, features: { image: Value; text: Value }, batch: number) {
+  const scalar = (name: string, start: number): Value =>
+    mul(scope.param(name, [1], { constant: start / SCALAR_SPEED }), SCALAR_SPEED);
+  return {
+    images: imageVector(scope.child('align'), config, features.image),
+    texts: textVector(scope.child('align'), config, features.text),
+    // SigLIP starts at a temperature of 10 and a bias of -10, which is about the log odds of a match in its batches
+    // of 32,768; here the batch says what they are.
+    logScale: scalar('align.logScale', Math.log(10)),
+    bias: scalar('align.bias', -Math.log(Math.max(2, batch) - 1)),
   };
 }
 
 /** The parameters of both encoders and their projections. */
-export function alignParams(config: ModelConfig, vocabSize: number): Params {
+export function alignParams(config: ModelConfig, vocabSize: number, batch: number): Params {
   return Params.collect((graph, scope) => {
     const image = imageInputs(graph, 'any', 1, 4, config.samples);
-    declare(scope, config, vocabSize, image, textInputs(graph, 1, config.textLength), false);
+    joint(
+      scope,
+      config,
+      summaries(scope, config, vocabSize, image, textInputs(graph, 1, config.textLength)),
+      batch,
+    );
   });
 }
 
@@ -81,11 +92,76 @@ export function alignStep(
   const image = imageInputs(graph, 'view', batch, recipe.view.tokens, config.samples);
   const text = textInputs(graph, batch, config.textLength);
   const pairs = graph.input('pairs', 'float32', [batch, batch]);
-  const model = declare(params.bind(flat), config, vocabSize, image, text, recipe.freezeImage);
+  const scope = params.bind(flat);
+  const features = summaries(scope, config, vocabSize, image, text);
+  const model = joint(
+    scope,
+    config,
+    {
+      ...features,
+      ...(recipe.freezeImage && { image: stopGradient(features.image) }),
+    },
+    batch,
+  );
   const loss = sigmoidContrastiveLoss(model.images, model.texts, model.logScale, model.bias, pairs);
   graph.output('grads', gradients(loss, [flat])[0]!);
   graph.output('loss', loss);
   return graph;
+}
+
+/**
+ * Starts the two projections so that both kinds of vectors spread over the joint space: features are standardised on
+ * a first batch (data-dependent initialisation, Krähenbühl et al. 2016). Without it all vectors of an untrained
+ * encoder point the same way, and a short run spends itself on undoing that.
+ */
+export async function spreadProjections(
+  device: Device,
+  params: Params,
+  flat: Float32Array,
+  { config, vocabSize, recipe }: { config: ModelConfig; vocabSize: number; recipe: AlignRecipe },
+  feeds: Record<string, TypedArray>,
+): Promise<void> {
+  const batch = feeds['view.scale']!.length;
+  const graph = new Graph('features');
+  const scope = params.bind(graph.input('params', 'float32', [params.size]));
+  const image = imageInputs(graph, 'view', batch, recipe.view.tokens, config.samples);
+  const features = summaries(scope, config, vocabSize, image, textInputs(graph, batch, config.textLength));
+  graph.output('image', features.image);
+  graph.output('text', features.text);
+  const program = await device.load(graph);
+  const inputs = Object.fromEntries(program.inputs.map(({ name }) => [name, feeds[name] ?? flat]));
+  const found = await program.run(inputs);
+  for (const side of ['image', 'text'] as const)
+    standardise(params, flat, `align.${side}`, found[side] as Float32Array, batch);
+  await program.free();
+}
+
+/** Scales the rows of `name`.weight [width, joint] by 1 / deviation and sets the bias that takes the mean away. */
+function standardise(
+  params: Params,
+  flat: Float32Array,
+  name: string,
+  features: Float32Array,
+  rows: number,
+): void {
+  const at = (part: string) => params.slices.find((slice) => slice.name === `${name}.${part}`)!;
+  const [weight, bias] = [at('weight'), at('bias')];
+  const [width, jointDim] = [weight.shape[0]!, weight.shape[1]!];
+  for (let f = 0; f < width; f++) {
+    let [sum, squares] = [0, 0];
+    for (let r = 0; r < rows; r++) {
+      const v = features[r * width + f]!;
+      sum += v;
+      squares += v * v;
+    }
+    const mean = sum / rows;
+    const deviation = Math.sqrt(Math.max(squares / rows - mean * mean, 1e-6));
+    for (let j = 0; j < jointDim; j++) {
+      const w = weight.offset + f * jointDim + j;
+      flat[w] = flat[w]! / deviation;
+      flat[bias.offset + j] = flat[bias.offset + j]! - mean * flat[w];
+    }
+  }
 }
 
 /** A text as its sentences, each as its clauses, trimmed and lower-cased: the units in which texts are compared. */

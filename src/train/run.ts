@@ -5,8 +5,9 @@ import { openModel, type ModelFile } from '../models/model-file.js';
 import type { NamedTensor } from '../models/safetensors.js';
 import { modelConfig, ModelError, type ModelConfig } from '../models/sizes.js';
 import type { Params } from '../nn/index.js';
+import { openDevice } from '../runtime/index.js';
 import { TextTokenizer, trainWordPiece } from '../text/tokenizer.js';
-import { ALIGN, alignBatch, alignParams, alignStep, type AlignRecipe } from './align.js';
+import { ALIGN, alignBatch, alignParams, alignStep, spreadProjections, type AlignRecipe } from './align.js';
 import { TrainError, VolumeCache, type VolumeSource } from './loader.js';
 import { train, type Objective, type StepMetrics, type TrainResult } from './loop.js';
 import {
@@ -212,21 +213,34 @@ export async function align(options: AlignOptions): Promise<TrainResult> {
   const tokenizer = new TextTokenizer(
     start?.tokenizer ?? trainWordPiece(split.training.map(({ text }) => text)),
   );
-  const params = alignParams(config, tokenizer.vocabSize);
+  const params = alignParams(config, tokenizer.vocabSize, options.batch);
   const { seed, batch } = options;
   const settings = {
     ...commonSettings('align', { ...options, learningRate: options.learningRate ?? 5e-4 }, split),
     freezeImage: recipe.freezeImage,
     start: start ? { step: start.step, tokenizer: start.tokenizer !== null } : null,
   };
+  const batchOf = (step: number) =>
+    alignBatch(cache, split.training, tokenizer, config, recipe, { seed, step, batch });
+  const initial = startFrom(params, params.initialize(seed), start);
+  // A model that has met text keeps its projections; so does a resumed run, whose weights come from its checkpoint.
+  if (!start?.tokenizer && !options.resume) {
+    const device = await openDevice({
+      kind: 'cpu',
+      ...(options.threads !== undefined && { threads: options.threads }),
+    });
+    const shape = { config, vocabSize: tokenizer.vocabSize, recipe };
+    await spreadProjections(device, params, initial, shape, (await batchOf(0)).feeds);
+    await device.close();
+  }
   const objective: Objective = {
     params,
     program: alignStep(params, config, tokenizer.vocabSize, recipe, batch),
     losses: ['loss'],
-    initial: startFrom(params, params.initialize(seed), start),
+    initial,
     teacher: false,
     ...(recipe.freezeImage && { trainable: trainable(params) }),
-    batch: (step) => alignBatch(cache, split.training, tokenizer, config, recipe, { seed, step, batch }),
+    batch: batchOf,
     model: (weights, step) => ({
       config,
       tokenizer: tokenizer.json,
