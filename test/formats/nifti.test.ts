@@ -249,7 +249,8 @@ describe('writing', () => {
         new DataView(bytes.buffer).setInt16(254, 0, true);
         const byQform = readNifti(bytes, 'f');
         expect(byQform.header.affineSource).toBe('qform');
-        expectAffine(byQform.header.affine, volume.affine, 1e-4);
+        // a = √(1 - b² - c² - d²) of float32 b, c, d is uncertain by 4e-4 near half turns, times twice 4 mm.
+        expectAffine(byQform.header.affine, volume.affine, 4e-3);
       }),
       { numRuns: 60 },
     );
