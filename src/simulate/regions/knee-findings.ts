@@ -1,7 +1,7 @@
 /** Injuries and wear of the knee, and the sentences that report them. Positions are those of a right knee. */
 import type { Finding, Side, Traits } from '../patient.js';
 import type { Stream } from '../random.js';
-import type { Knee } from './knee.js';
+import type { Knee } from './knee-soft.js';
 import { drawFindings, sizeText } from './region.js';
 
 type KneeFinding =
