@@ -57,11 +57,11 @@ export function attention(scope: Scope, x: Value, { heads, mask, rope }: Attenti
   const size = d / heads;
   if (!Number.isInteger(size)) throw new GraphError(`attention: width ${d} must divide into ${heads} heads`);
   const qkv = linear(scope.child('qkv'), x, 3 * d); // [b, n, 3 d]
-  const [qk, v] = split(qkv, [2 * d, d], 2) as [Value, Value];
-  const [q, k] = split(rope ? rotate(qk, rope.cos, rope.sin) : qk, [d, d], 2) as [Value, Value];
+  const [q, k, v] = split(qkv, [d, d, d], 2) as [Value, Value, Value];
+  const turn = (t: Value): Value => (rope ? rotate(t, rope.cos, rope.sin) : t);
   const byHead = (t: Value): Value => transpose(reshape(t, [b, n, heads, size]), [0, 2, 1, 3]); // [b, h, n, size]
   const bias = mask && reshape(mul(sub(mask, 1), -HIDDEN), [b, 1, 1, n]);
-  const y = dotProductAttention(byHead(q), byHead(k), byHead(v), 1 / Math.sqrt(size), bias); // [b, h, n, size]
+  const y = dotProductAttention(byHead(turn(q)), byHead(turn(k)), byHead(v), 1 / Math.sqrt(size), bias); // [b, h, n, size]
   const joined = reshape(transpose(y, [0, 2, 1, 3]), [b, n, d]);
   return linear(scope.child('out'), joined, d);
 }

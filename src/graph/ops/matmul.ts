@@ -1,8 +1,8 @@
 /** Matrix products. */
 import { GraphError, sizeOf, type Value } from '../graph.js';
 import { broadcast, formatShape, requireDtype } from '../shapes.js';
-import { reduceSum, reduceTo } from './reduce.js';
-import { reshape } from './layout.js';
+import { reduceTo } from './reduce.js';
+import { expand, reshape } from './layout.js';
 
 export interface MatmulOptions {
   /** Use the last two axes of a swapped. */
@@ -83,8 +83,8 @@ function gradientB(dy: Value, a: Value, b: Value, { transA, transB, scale }: Req
 }
 
 /**
- * x · w + bias over the last axis: x [..., k], w [k, n], bias [n] (may be absent) → [..., n]. One general matrix
- * product over all rows, the bias included.
+ * x · w + bias over the last axis: x [..., k], w [k, n], bias [n] (may be absent) → [..., n]. Its gradients are one
+ * matrix product each over all rows.
  */
 export function affine(x: Value, w: Value, bias?: Value): Value {
   const [k, n] = w.shape as [number, number];
@@ -97,16 +97,26 @@ export function affine(x: Value, w: Value, bias?: Value): Value {
       `affine: shapes must be [..., k], [k, n], [n], got ${formatShape(x.shape)}, ${formatShape(w.shape)}, ${formatShape(bias?.shape ?? [n])}`,
     );
   }
-  const rows = reshape(x, [sizeOf(x.shape) / k, k]);
   const shape = [...x.shape.slice(0, -1), n];
-  if (bias === undefined) return reshape(matmul(rows, w), shape);
-  const [y] = x.graph.emit('Gemm', [rows, w, bias], [{ dtype: x.dtype, shape: [rows.shape[0]!, n] }]) as [
-    Value,
-  ];
-  x.graph.record('affine', [rows, w, bias], [y], ([dy], wanted) => [
-    wanted[0] ? matmul(dy!, w, { transB: true }) : undefined,
-    wanted[1] ? matmul(rows, dy!, { transA: true }) : undefined,
-    wanted[2] ? reduceSum(dy!, { axes: 0 }) : undefined,
-  ]);
-  return reshape(y, shape);
+  const out = [{ dtype: x.dtype, shape }];
+  // Not MatMul, which ONNX Runtime would fuse with Add into Gemm, whose bias is copied by one thread.
+  let [y] = x.graph.emit('FusedMatMul', [x, w], out, { domain: 'com.microsoft' }) as [Value];
+  if (bias !== undefined) [y] = x.graph.emit('Add', [y, bias], out) as [Value];
+  x.graph.record('affine', bias ? [x, w, bias] : [x, w], [y], ([dy], wanted) => {
+    const dRows = reshape(dy!, [-1, n]);
+    return [
+      wanted[0] ? reshape(matmul(dRows, w, { transB: true }), x.shape) : undefined,
+      wanted[1] ? matmul(reshape(x, [-1, k]), dRows, { transA: true }) : undefined,
+      wanted[2] ? sumRows(dRows) : undefined,
+    ];
+  });
+  return y;
+}
+
+/** Sum over all axes but the last, [..., n] → [n]: a product with ones, which runs on all threads. */
+export function sumRows(x: Value): Value {
+  const n = x.shape.at(-1)!;
+  const rows = sizeOf(x.shape) / n;
+  const ones = expand(x.graph.constant(1, [], x.dtype), [1, rows]);
+  return reshape(matmul(ones, reshape(x, [rows, n])), [n]);
 }

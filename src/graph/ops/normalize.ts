@@ -3,7 +3,9 @@ import { GraphError, type Value } from '../graph.js';
 import { formatShape, normalizeAxis, requireDtype } from '../shapes.js';
 import { add, div, mul, sub } from './arithmetic.js';
 import { exp, sqrt, square } from './unary.js';
-import { reduceMean, reduceSum, reduceTo } from './reduce.js';
+import { reduceSum } from './reduce.js';
+import { matmul, sumRows } from './matmul.js';
+import { reshape } from './layout.js';
 
 export function softmax(x: Value, axis = -1): Value {
   requireDtype('softmax', x, 'float32', 'float16');
@@ -32,11 +34,11 @@ export function logSoftmax(x: Value, axis = -1): Value {
  */
 export function layerNorm(x: Value, scale: Value, bias: Value, eps = 1e-5): Value {
   requireDtype('layerNorm', x, 'float32');
-  const size = x.shape.at(-1);
+  const size = x.shape.at(-1) ?? 0;
   for (const parameter of [scale, bias]) {
     if (parameter.shape.length !== 1 || parameter.shape[0] !== size) {
       throw new GraphError(
-        `layerNorm: scale and bias must be [${String(size)}], got ${formatShape(parameter.shape)}`,
+        `layerNorm: scale and bias must be [${size}], got ${formatShape(parameter.shape)}`,
       );
     }
   }
@@ -51,18 +53,21 @@ export function layerNorm(x: Value, scale: Value, bias: Value, eps = 1e-5): Valu
         'gradients: op "layerNorm" has no second derivative; compose it from reduceMean()',
       );
     }
-    const unit = mul(sub(x, mean), inverse);
-    const scaled = mul(dy!, scale);
-    const weighted = (): Value => reduceMean(mul(scaled, unit), { axes: -1, keepDims: true });
+    // With x̂ = (x - mean) · inverse and g = dy · scale: dx = inverse · (g - mean(g) - x̂ · mean(g · x̂)).
+    const centred = sub(x, mean);
+    const product = mul(dy!, centred);
+    const column = (vector: Value): Value => reshape(vector, [-1, 1]);
+    const meanOf = (rows: Value): Value => matmul(rows, column(scale), { scale: 1 / size });
+    const dx = (): Value => {
+      const slope = mul(mul(square(inverse), meanOf(product)), centred);
+      return mul(sub(sub(mul(dy!, scale), slope), meanOf(dy!)), inverse);
+    };
+    const dScale = (): Value =>
+      reshape(matmul(column(inverse), reshape(product, [-1, size]), { transA: true }), scale.shape);
     return [
-      wanted[0]
-        ? mul(
-            sub(sub(scaled, reduceMean(scaled, { axes: -1, keepDims: true })), mul(unit, weighted())),
-            inverse,
-          )
-        : undefined,
-      wanted[1] ? reduceTo(mul(dy!, unit), scale.shape) : undefined,
-      wanted[2] ? reduceTo(dy!, bias.shape) : undefined,
+      wanted[0] ? dx() : undefined,
+      wanted[1] ? dScale() : undefined,
+      wanted[2] ? sumRows(dy!) : undefined,
     ];
   });
   return y;

@@ -59,9 +59,10 @@ export const relu = (x: Value): Value =>
 /** x · Φ(x) with Φ the normal distribution function: the exact GELU, by erf (Hendrycks & Gimpel 2016). */
 export const gelu = (x: Value): Value =>
   unary('gelu', 'Gelu', x, (dy) => {
-    const phi = mul(exp(mul(square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-    const cumulative = add(mul(erf(mul(x, Math.SQRT1_2)), 0.5), 0.5);
-    return mul(dy, add(cumulative, mul(x, phi)));
+    // Φ + x φ = ½ (1 + erf(a) + 2/√π a exp(-a²)) for a = x/√2, the factor moved into the exponent.
+    const a = mul(x, Math.SQRT1_2);
+    const bell = exp(sub(Math.log(2 / Math.sqrt(Math.PI)), square(a)));
+    return mul(mul(dy, add(add(erf(a), mul(a, bell)), 1)), 0.5);
   });
 
 /** x · sigmoid(x), also called swish. */
