@@ -116,12 +116,7 @@ export function split(x: Value, sizes: readonly number[], axis: number): Value[]
   }
   if (sizes.length === 1) return [x];
   const shapes = sizes.map((d) => x.shape.with(a, d));
-  const parts = x.graph.emit(
-    'Split',
-    [x, int64s(x.graph, sizes)],
-    shapes.map((shape) => ({ dtype: x.dtype, shape })),
-    { attributes: { axis: { int: a } } },
-  );
+  const parts = sizes.length > SPLIT_LIMIT ? slices(x, sizes, a) : splitNode(x, sizes, a);
   x.graph.record('split', [x], parts, (grads) => [
     concat(
       grads.map((dy, i) => dy ?? zeros(x, shapes[i]!)),
@@ -129,6 +124,28 @@ export function split(x: Value, sizes: readonly number[], axis: number): Value[]
     ),
   ]);
   return parts;
+}
+
+/** A WebGPU shader binds few buffers (8 are guaranteed): one for the input and one for each piece. */
+const SPLIT_LIMIT = 7;
+
+const splitNode = (x: Value, sizes: readonly number[], axis: number): Value[] =>
+  x.graph.emit(
+    'Split',
+    [x, int64s(x.graph, sizes)],
+    sizes.map((d) => ({ dtype: x.dtype, shape: x.shape.with(axis, d) })),
+    { attributes: { axis: { int: axis } } },
+  );
+
+function slices(x: Value, sizes: readonly number[], axis: number): Value[] {
+  const { graph } = x;
+  let start = 0;
+  return sizes.map((size) => {
+    const range = [start, start + size, axis].map((n) => int64s(graph, [n]));
+    start += size;
+    const out = [{ dtype: x.dtype, shape: x.shape.with(axis, size) }];
+    return (graph.emit('Slice', [x, ...range], out) as [Value])[0];
+  });
 }
 
 /** Zeros of another value's graph and dtype, stored as one element. */
