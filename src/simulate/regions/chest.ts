@@ -134,7 +134,7 @@ export function chest(traits: Traits, stream: Stream): Scene {
   solidOrgans(b, traits, s.child('organs'));
   mediastinum(b, s.child('heart'), {
     scale: wide ? f.uniform(1.14, 1.22) : 1,
-    effusion: fluid ? f.uniform(7, 12) : 0.8,
+    effusion: fluid ? f.uniform(7, 12) : 0,
   });
   aortaAndCava(b);
   thyroid(b, drawn.has('goitre') ? 1.9 : 1);

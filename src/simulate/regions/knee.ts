@@ -121,7 +121,9 @@ function effusion(k: Knee, plan: KneePlan): void {
     for (const side of [-1, 1])
       k.ball(fluid, [side * 32, 20, 22], [6 + 6 * e, 14 + 6 * e, 18 + 6 * e], { over });
   }
-  k.ball(fluid, [0, 2, 1], [41 + 3 * e, 31 + 3 * e, 5 + 6 * e], { over });
+  k.ball(fluid, [0, 2, 0], [41 + 3 * e, 31 + 3 * e, 3.4 + 6 * e], { over });
+  // Between the condyles lies more fat and synovium than fluid.
+  k.ball(b.structure('notch fat', 'fat'), [0, -6, 0], [11, 30, 5 - 3 * e], { over: [fluid] });
   k.ball(b.structure('infrapatellar fat pad', 'fat', { mottle: 0.08 }), [0, 36, -6], [28, 17, 25], {
     over: [...over, fluid],
     rotate: [12, 0, 0],

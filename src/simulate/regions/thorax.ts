@@ -80,9 +80,9 @@ export function mediastinum(b: AnatomyBuilder, s: Stream, o: HeartOptions = {}):
       b.ellipsoid(id, at, [x + grow, y + grow, z + grow], { rotate: turn, ...(over ? { over } : {}) });
     }
   };
-  const fluid = o.effusion ?? 0.8;
+  const fluid = o.effusion ?? 0;
   around(fat, fluid + 7, lung);
-  around(b.structure('pericardial fluid', 'effusion'), fluid + 2.5);
+  around(b.structure('pericardial fluid', 'effusion'), fluid + 2.8);
   around(b.structure('epicardial fat', 'fat'), 2.5);
   const muscle = b.structure('myocardium', 'myocardium');
   for (const [at, [x, y, z], wall, blood, turn] of chambers) {
