@@ -1,10 +1,11 @@
 /** Scaled dot-product attention as one op with a gradient of its own. */
 import { GraphError, type Value } from '../graph.js';
 import { formatShape, sameShape } from '../shapes.js';
-import { add, mul, sub } from './arithmetic.js';
+import { add, mul } from './arithmetic.js';
+import { concat, expand } from './layout.js';
 import { matmul } from './matmul.js';
 import { softmax } from './normalize.js';
-import { reduceSum, reduceTo } from './reduce.js';
+import { reduceSum } from './reduce.js';
 
 /**
  * softmax(scale · q kᵀ + bias) v for q [..., n, d], k [..., m, d], v [..., m, e] (Vaswani et al. 2017).
@@ -28,13 +29,15 @@ export function dotProductAttention(q: Value, k: Value, v: Value, scale: number,
   graph.record('dotProductAttention', bias ? [q, k, v, bias] : [q, k, v], [out], ([dy], wanted) => {
     if (wanted[3])
       throw new GraphError('gradients: op "dotProductAttention" has no gradient rule for its bias');
-    // Σⱼ pᵢⱼ dpᵢⱼ = dyᵢ · outᵢ: a sum over the head instead of over all keys (Dao et al. 2022, eq. 4).
+    // dS = P ∘ (dP - δ) with δᵢ = Σⱼ Pᵢⱼ dPᵢⱼ = dyᵢ · outᵢ, a sum over the head instead of over all keys (Dao et al.
+    // 2022, eq. 4). One more column, [dy δ] · [v -1]ᵀ, subtracts δ within the product: a pass over n·m numbers less.
     const delta = reduceSum(mul(dy!, out), { axes: -1, keepDims: true });
-    const ds = mul(p, sub(matmul(dy!, v, { transB: true }), delta));
+    const minusOne = expand(graph.constant(-1, [], v.dtype), v.shape.with(-1, 1));
+    const ds = mul(p, matmul(concat([dy!, delta], -1), concat([v, minusOne], -1), { transB: true }));
     return [
       wanted[0] ? matmul(ds, k, { scale }) : undefined,
       wanted[1] ? matmul(ds, q, { transA: true, scale }) : undefined,
-      wanted[2] ? reduceTo(matmul(p, dy!, { transA: true }), v.shape) : undefined,
+      wanted[2] ? matmul(p, dy!, { transA: true }) : undefined,
     ];
   });
   return out;
