@@ -35,7 +35,7 @@ const SIZES = {
     samples: 8,
     jointDim: 256,
     textDim: 192,
-    textLayers: 4,
+    textLayers: 2,
     textHeads: 3,
   },
   small: {
@@ -77,5 +77,5 @@ export const MODEL_SIZES = Object.keys(SIZES) as ModelSize[];
 export function modelConfig(size: string): ModelConfig {
   if (!Object.hasOwn(SIZES, size))
     throw new ModelError(`model: size is one of ${MODEL_SIZES.join(', ')}, got "${size}"`);
-  return { size, ...SIZES[size as ModelSize], textLength: 96 };
+  return { size, ...SIZES[size as ModelSize], textLength: 64 };
 }

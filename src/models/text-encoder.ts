@@ -1,6 +1,7 @@
 /** The text encoder: a small transformer over WordPiece tokens. */
 import { add, div, expandDims, l2Normalize, mul, reduceSum, type Value } from '../graph/index.js';
 import { embedding, layerNorm, linear, transformerBlock, type Scope } from '../nn/index.js';
+import { LAYER_SCALE } from './vit3d.js';
 import type { ModelConfig } from './sizes.js';
 
 export interface TextInputs {
@@ -17,7 +18,11 @@ export function textEncoder(scope: Scope, config: ModelConfig, vocabSize: number
   let x = embedding(scope.child('tokens'), input.ids, vocabSize, d); // [B, L, D]
   x = add(x, scope.param('positions', [1, length, d], { normal: 0.02 }));
   for (let layer = 0; layer < config.textLayers; layer++)
-    x = transformerBlock(scope.child(`blocks.${layer}`), x, { heads: config.textHeads, mask: input.mask });
+    x = transformerBlock(scope.child(`blocks.${layer}`), x, {
+      heads: config.textHeads,
+      mask: input.mask,
+      layerScale: LAYER_SCALE,
+    });
   x = layerNorm(scope.child('norm'), x);
   const weights = expandDims(input.mask, 2);
   return div(reduceSum(mul(x, weights), { axes: [1] }), add(reduceSum(weights, { axes: [1] }), 1e-6));

@@ -6,7 +6,6 @@ import type { ModelConfig } from '../models/sizes.js';
 import { textEncoder, textVector, type TextInputs } from '../models/text-encoder.js';
 import { imageSummary, imageVector, vit3d, type ImageInputs } from '../models/vit3d.js';
 import { Params, type Scope } from '../nn/index.js';
-import type { Device } from '../runtime/index.js';
 import type { Series } from '../corpus/series.js';
 import type { TextTokenizer } from '../text/tokenizer.js';
 import { Random } from '../volume/random.js';
@@ -59,9 +58,10 @@ function joint(scope: Scope, config: ModelConfig, features: { image: Value; text
   return {
     images: imageVector(scope.child('align'), config, features.image),
     texts: textVector(scope.child('align'), config, features.text),
-    // SigLIP starts at a temperature of 10 and a bias of -10, which is about the log odds of a match in its batches
-    // of 32,768; here the batch says what they are.
-    logScale: scalar('align.logScale', Math.log(10)),
+    // SigLIP starts at a scale of 10 and a bias of -10, which is about the log odds of a match in its batches of
+    // 32,768. Here the batch says what the odds are, and the scale starts lower: in a small batch the noise of a large
+    // one is first unlearnt by making all vectors alike.
+    logScale: scalar('align.logScale', Math.log(4)),
     bias: scalar('align.bias', -Math.log(Math.max(2, batch) - 1)),
   };
 }
@@ -107,61 +107,6 @@ export function alignStep(
   graph.output('grads', gradients(loss, [flat])[0]!);
   graph.output('loss', loss);
   return graph;
-}
-
-/**
- * Starts the two projections so that both kinds of vectors spread over the joint space: features are standardised on
- * a first batch (data-dependent initialisation, Krähenbühl et al. 2016). Without it all vectors of an untrained
- * encoder point the same way, and a short run spends itself on undoing that.
- */
-export async function spreadProjections(
-  device: Device,
-  params: Params,
-  flat: Float32Array,
-  { config, vocabSize, recipe }: { config: ModelConfig; vocabSize: number; recipe: AlignRecipe },
-  feeds: Record<string, TypedArray>,
-): Promise<void> {
-  const batch = feeds['view.scale']!.length;
-  const graph = new Graph('features');
-  const scope = params.bind(graph.input('params', 'float32', [params.size]));
-  const image = imageInputs(graph, 'view', batch, recipe.view.tokens, config.samples);
-  const features = summaries(scope, config, vocabSize, image, textInputs(graph, batch, config.textLength));
-  graph.output('image', features.image);
-  graph.output('text', features.text);
-  const program = await device.load(graph);
-  const inputs = Object.fromEntries(program.inputs.map(({ name }) => [name, feeds[name] ?? flat]));
-  const found = await program.run(inputs);
-  for (const side of ['image', 'text'] as const)
-    standardise(params, flat, `align.${side}`, found[side] as Float32Array, batch);
-  await program.free();
-}
-
-/** Scales the rows of `name`.weight [width, joint] by 1 / deviation and sets the bias that takes the mean away. */
-function standardise(
-  params: Params,
-  flat: Float32Array,
-  name: string,
-  features: Float32Array,
-  rows: number,
-): void {
-  const at = (part: string) => params.slices.find((slice) => slice.name === `${name}.${part}`)!;
-  const [weight, bias] = [at('weight'), at('bias')];
-  const [width, jointDim] = [weight.shape[0]!, weight.shape[1]!];
-  for (let f = 0; f < width; f++) {
-    let [sum, squares] = [0, 0];
-    for (let r = 0; r < rows; r++) {
-      const v = features[r * width + f]!;
-      sum += v;
-      squares += v * v;
-    }
-    const mean = sum / rows;
-    const deviation = Math.sqrt(Math.max(squares / rows - mean * mean, 1e-6));
-    for (let j = 0; j < jointDim; j++) {
-      const w = weight.offset + f * jointDim + j;
-      flat[w] = flat[w]! / deviation;
-      flat[bias.offset + j] = flat[bias.offset + j]! - mean * flat[w];
-    }
-  }
 }
 
 /** A text as its sentences, each as its clauses, trimmed and lower-cased: the units in which texts are compared. */

@@ -17,7 +17,7 @@ import {
 } from '../graph/index.js';
 import { imageBatch } from '../models/batch.js';
 import { imageInputs } from '../models/inputs.js';
-import { vit3d, type ImageInputs } from '../models/vit3d.js';
+import { imageSummary, vit3d, type ImageInputs } from '../models/vit3d.js';
 import type { ModelConfig } from '../models/sizes.js';
 import { Params, type Scope } from '../nn/index.js';
 import type { Series } from '../corpus/series.js';
@@ -80,9 +80,9 @@ export const PRETRAIN: PretrainRecipe = {
 
 /** The image encoder and the two heads of pretraining under one scope: the layout that student and teacher share. */
 function declare(scope: Scope, config: ModelConfig, recipe: PretrainRecipe, input: ImageInputs): void {
-  const { cls } = vit3d(scope.child('image'), config, input);
-  prototypeHead(scope.child('dino'), cls, recipe.head);
-  prototypeHead(scope.child('ibot'), cls, recipe.head);
+  const features = vit3d(scope.child('image'), config, input);
+  prototypeHead(scope.child('dino'), imageSummary(features), recipe.head);
+  prototypeHead(scope.child('ibot'), features.cls, recipe.head);
 }
 
 /** The parameters of student and of teacher, in one layout. */
@@ -128,7 +128,7 @@ export function pretrainStep(
   const seen = vit3d(teacher.child('image'), config, views);
   const pick = (tokens: Value): Value => gather(reshape(tokens, [rows * n, d]), maskIndex, 0);
   const targets = reshape(
-    sinkhorn(prototypeHead(teacher.child('dino'), seen.cls, recipe.head), temperature, null),
+    sinkhorn(prototypeHead(teacher.child('dino'), imageSummary(seen), recipe.head), temperature, null),
     [2, batch, k],
   );
   const tokenTargets = sinkhorn(
@@ -140,16 +140,17 @@ export function pretrainStep(
   const student = params.bind(flat);
   const hidden = vit3d(student.child('image'), config, { ...views, masked });
   const local = localViews && vit3d(student.child('image'), config, localViews);
-  // One pass of the head over the class tokens of all crops.
-  const classes = local ? concat([hidden.cls, local.cls], 0) : hidden.cls;
-  const logits = prototypeHead(student.child('dino'), classes, recipe.head);
+  // One pass of the head over all crops. It sees what an embedding is made of, class token and token mean.
+  const whole = imageSummary(hidden);
+  const crops = local ? concat([whole, imageSummary(local)], 0) : whole;
+  const logits = prototypeHead(student.child('dino'), crops, recipe.head);
   const globalLogits = reshape(slice(logits, [0], [rows]), [2, batch, k]);
   const localLogits =
     local && reshape(slice(logits, [rows], [rows + recipe.locals * batch]), [recipe.locals, batch, k]);
   const dino = dinoLoss(targets, globalLogits, localLogits, recipe.studentTemperature);
   const tokenLogits = prototypeHead(student.child('ibot'), pick(hidden.tokens), recipe.head);
   const ibot = ibotLoss(tokenTargets, tokenLogits, maskWeight, recipe.studentTemperature);
-  const half = (c: number): Value => koleoLoss(slice(hidden.cls, [c * batch], [(c + 1) * batch]));
+  const half = (c: number): Value => koleoLoss(slice(whole, [c * batch], [(c + 1) * batch]));
   const koleo = batch > 1 ? div(add(half(0), half(1)), 2) : mul(stopGradient(dino), 0);
   const { weights } = recipe;
   const loss = add(add(mul(dino, weights.dino), mul(ibot, weights.ibot)), mul(koleo, weights.koleo));

@@ -5,9 +5,8 @@ import { openModel, type ModelFile } from '../models/model-file.js';
 import type { NamedTensor } from '../models/safetensors.js';
 import { modelConfig, ModelError, type ModelConfig } from '../models/sizes.js';
 import type { Params } from '../nn/index.js';
-import { openDevice } from '../runtime/index.js';
 import { TextTokenizer, trainWordPiece } from '../text/tokenizer.js';
-import { ALIGN, alignBatch, alignParams, alignStep, spreadProjections, type AlignRecipe } from './align.js';
+import { ALIGN, alignBatch, alignParams, alignStep, type AlignRecipe } from './align.js';
 import { TrainError, VolumeCache, type VolumeSource } from './loader.js';
 import { train, type Objective, type StepMetrics, type TrainResult } from './loop.js';
 import {
@@ -223,16 +222,6 @@ export async function align(options: AlignOptions): Promise<TrainResult> {
   const batchOf = (step: number) =>
     alignBatch(cache, split.training, tokenizer, config, recipe, { seed, step, batch });
   const initial = startFrom(params, params.initialize(seed), start);
-  // A model that has met text keeps its projections; so does a resumed run, whose weights come from its checkpoint.
-  if (!start?.tokenizer && !options.resume) {
-    const device = await openDevice({
-      kind: 'cpu',
-      ...(options.threads !== undefined && { threads: options.threads }),
-    });
-    const shape = { config, vocabSize: tokenizer.vocabSize, recipe };
-    await spreadProjections(device, params, initial, shape, (await batchOf(0)).feeds);
-    await device.close();
-  }
   const objective: Objective = {
     params,
     program: alignStep(params, config, tokenizer.vocabSize, recipe, batch),
