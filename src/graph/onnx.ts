@@ -1,6 +1,6 @@
 /** Writes a graph as an ONNX ModelProto (field numbers: onnx/onnx.proto of the ONNX project). */
 import type { Attribute, DType, Node, TypedArray, Value } from './graph.js';
-import { ProtoMessage } from './wire.js';
+import { ReverseWriter } from './wire.js';
 
 /** ONNX IR 10 came with opset 21; every ONNX Runtime since 1.18 reads both. */
 const IR_VERSION = 10;
@@ -39,75 +39,104 @@ export function encodeModel({ name, inputs, outputs, nodes, constants }: ModelPa
   }
   const nameOf = (v: Value | null): string => (v === null ? '' : (named.get(v) ?? v.name));
 
-  const graph = new ProtoMessage();
-  for (const node of kept) graph.message(1, encodeNode(node, nameOf, needed));
-  for (const [outputName, value] of copies) {
-    graph.message(
-      1,
-      new ProtoMessage()
-        .string(1, nameOf(value))
-        .string(2, outputName)
-        .string(3, `${outputName}:copy`)
-        .string(4, 'Identity'),
-    );
-  }
-  graph.string(2, name);
-  for (const [value, data] of constants) if (needed.has(value)) graph.message(5, encodeTensor(value, data));
-  for (const value of inputs) graph.message(11, encodeValueInfo(value.name, value));
-  for (const [outputName, value] of outputs) graph.message(12, encodeValueInfo(outputName, value));
-  // Standard ops have shape inference of their own; the runtime's extra domain needs to be told.
-  for (const node of kept) {
-    if (node.domain === '') continue;
-    for (const v of node.outputs) if (!named.has(v)) graph.message(13, encodeValueInfo(v.name, v));
-  }
-
-  const model = new ProtoMessage().varint(1, IR_VERSION).string(2, 'precess').message(7, graph);
-  model.message(8, new ProtoMessage().string(1, '').varint(2, OPSET));
-  if (kept.some((node) => node.domain !== '')) {
-    model.message(8, new ProtoMessage().string(1, 'com.microsoft').varint(2, 1));
-  }
-  return model.finish();
+  const used = [...constants].filter(([value]) => needed.has(value));
+  const data = used.reduce((sum, [, array]) => sum + array.byteLength, 0);
+  const out = new ReverseWriter(
+    data + ENTRY_BYTES * (kept.length + used.length + inputs.length + outputs.size + 1),
+  );
+  if (kept.some((node) => node.domain !== '')) writeOpset(out, 'com.microsoft', 1);
+  writeOpset(out, '', OPSET);
+  out.message(7, () => {
+    // Standard ops have shape inference of their own; the runtime's extra domain needs to be told.
+    for (const node of kept) {
+      if (node.domain === '') continue;
+      for (const v of node.outputs) if (!named.has(v)) writeValueInfo(out, 13, v.name, v);
+    }
+    for (const [outputName, value] of [...outputs].reverse()) writeValueInfo(out, 12, outputName, value);
+    for (const value of inputs.toReversed()) writeValueInfo(out, 11, value.name, value);
+    for (const [value, array] of used) writeTensor(out, value, array);
+    out.string(2, name);
+    for (const [outputName, value] of copies) {
+      out.message(1, () => {
+        out.string(4, 'Identity');
+        out.string(3, `${outputName}:copy`);
+        out.string(2, outputName);
+        out.string(1, nameOf(value));
+      });
+    }
+    for (const node of kept.toReversed()) writeNode(out, node, nameOf, needed);
+  });
+  out.string(2, 'precess');
+  out.varint(1, IR_VERSION);
+  return out.finish();
 }
 
-function encodeNode(
+/** What a node, an input or a constant takes beside its data, as a first guess. */
+const ENTRY_BYTES = 256;
+
+function writeOpset(out: ReverseWriter, domain: string, version: number): void {
+  out.message(8, () => {
+    out.varint(2, version);
+    out.string(1, domain);
+  });
+}
+
+function writeNode(
+  out: ReverseWriter,
   node: Node,
   nameOf: (v: Value | null) => string,
   needed: ReadonlySet<Value>,
-): ProtoMessage {
-  const message = new ProtoMessage();
-  for (const input of node.inputs) message.string(1, nameOf(input));
-  const outputNames = node.outputs.map((v, i) =>
-    i < node.requiredOutputs || needed.has(v) ? nameOf(v) : '',
-  );
-  while (outputNames.at(-1) === '') outputNames.pop();
-  for (const outputName of outputNames) message.string(2, outputName);
-  message.string(3, node.outputs[0]!.name).string(4, node.opType);
-  for (const [name, attribute] of Object.entries(node.attributes)) {
-    message.message(5, encodeAttribute(name, attribute));
-  }
-  if (node.domain !== '') message.string(7, node.domain);
-  return message;
+): void {
+  out.message(1, () => {
+    if (node.domain !== '') out.string(7, node.domain);
+    for (const [name, attribute] of Object.entries(node.attributes)) writeAttribute(out, name, attribute);
+    out.string(4, node.opType);
+    out.string(3, node.outputs[0]!.name);
+    const names = node.outputs.map((v, i) => (i < node.requiredOutputs || needed.has(v) ? nameOf(v) : ''));
+    while (names.at(-1) === '') names.pop();
+    for (const outputName of names.reverse()) out.string(2, outputName);
+    for (const input of node.inputs.toReversed()) out.string(1, nameOf(input));
+  });
 }
 
-function encodeAttribute(name: string, attribute: Attribute): ProtoMessage {
-  const message = new ProtoMessage().string(1, name);
-  if ('float' in attribute) return message.float(2, attribute.float).varint(20, ATTRIBUTE_TYPE.float);
-  if ('int' in attribute) return message.varint(3, attribute.int).varint(20, ATTRIBUTE_TYPE.int);
-  if ('text' in attribute) return message.string(4, attribute.text).varint(20, ATTRIBUTE_TYPE.text);
-  for (const n of attribute.ints) message.varint(8, n);
-  return message.varint(20, ATTRIBUTE_TYPE.ints);
+function writeAttribute(out: ReverseWriter, name: string, attribute: Attribute): void {
+  out.message(5, () => {
+    if ('float' in attribute) {
+      out.varint(20, ATTRIBUTE_TYPE.float);
+      out.float(2, attribute.float);
+    } else if ('int' in attribute) {
+      out.varint(20, ATTRIBUTE_TYPE.int);
+      out.varint(3, attribute.int);
+    } else if ('text' in attribute) {
+      out.varint(20, ATTRIBUTE_TYPE.text);
+      out.string(4, attribute.text);
+    } else {
+      out.varint(20, ATTRIBUTE_TYPE.ints);
+      for (const n of attribute.ints.toReversed()) out.varint(8, n);
+    }
+    out.string(1, name);
+  });
 }
 
-function encodeTensor(value: Value, data: TypedArray): ProtoMessage {
-  const message = new ProtoMessage();
-  for (const d of value.shape) message.varint(1, d);
-  message.varint(2, DATA_TYPE[value.dtype]).string(8, value.name);
-  return message.bytes(9, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+function writeTensor(out: ReverseWriter, value: Value, data: TypedArray): void {
+  out.message(5, () => {
+    out.bytes(9, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    out.string(8, value.name);
+    out.varint(2, DATA_TYPE[value.dtype]);
+    for (const d of value.shape.toReversed()) out.varint(1, d);
+  });
 }
 
-function encodeValueInfo(name: string, { dtype, shape }: Value): ProtoMessage {
-  const dims = new ProtoMessage();
-  for (const d of shape) dims.message(1, new ProtoMessage().varint(1, d));
-  const tensor = new ProtoMessage().varint(1, DATA_TYPE[dtype]).message(2, dims);
-  return new ProtoMessage().string(1, name).message(2, new ProtoMessage().message(1, tensor));
+function writeValueInfo(out: ReverseWriter, field: number, name: string, { dtype, shape }: Value): void {
+  out.message(field, () => {
+    out.message(2, () => {
+      out.message(1, () => {
+        out.message(2, () => {
+          for (const d of shape.toReversed()) out.message(1, () => out.varint(1, d));
+        });
+        out.varint(1, DATA_TYPE[dtype]);
+      });
+    });
+    out.string(1, name);
+  });
 }

@@ -1,11 +1,11 @@
 /** What a device's thread needs of a kind of device, and what the kinds share. */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { sizeOf, type DType, type TensorInfo, type TypedArray } from '../graph/index.js';
-import type { LoadOptions, ProgramInfo, RunRequest } from './protocol.js';
+import type { LoadRequest, ProgramInfo, RunRequest } from './protocol.js';
 
 /** Programs and resident tensors of one device, by number. Calls never overlap. */
 export interface Backend {
-  load(program: number, model: Uint8Array | string, options: LoadOptions): Promise<ProgramInfo>;
+  load(request: LoadRequest): Promise<ProgramInfo>;
   unload(program: number): Promise<void>;
   run(request: RunRequest): Promise<Record<string, TypedArray>>;
   /** `data` now belongs to the backend; without it the tensor is zeros. */

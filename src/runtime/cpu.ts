@@ -11,7 +11,7 @@ import {
   toTensor,
   type Backend,
 } from './backend.js';
-import type { LoadOptions, ProgramInfo, RunRequest } from './protocol.js';
+import type { LoadRequest, ProgramInfo, RunRequest } from './protocol.js';
 
 interface Resident {
   readonly dtype: DType;
@@ -42,12 +42,13 @@ export class CpuBackend implements Backend {
 
   constructor(readonly threads: number) {}
 
-  async load(program: number, model: Uint8Array | string, options: LoadOptions): Promise<ProgramInfo> {
+  async load({ program, model, options, ours }: LoadRequest): Promise<ProgramInfo> {
     const session = await createSession(model, {
       executionProviders: ['cpu'],
       intraOpNumThreads: this.threads,
       interOpNumThreads: 1,
       extra: { session: SESSION },
+      graphOptimizationLevel: ours ? 'basic' : 'all',
       ...QUIET,
       ...(options.profile !== undefined && { enableProfiling: true, profileFilePrefix: options.profile }),
     });

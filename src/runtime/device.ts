@@ -151,7 +151,11 @@ class WorkerDevice implements Device {
     const program = this.#next++;
     // The bytes of a graph were made for this call, so they may move to the thread.
     const moved = isGraph && bytes instanceof Uint8Array ? [bytes.buffer as ArrayBuffer] : [];
-    const info = await this.send(`load "${name}"`, { op: 'load', program, model: bytes, options }, moved);
+    const info = await this.send(
+      `load "${name}"`,
+      { op: 'load', program, model: bytes, options, ours: isGraph },
+      moved,
+    );
     return new LoadedProgram(this, program, name, info as ProgramInfo);
   }
 

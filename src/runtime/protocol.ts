@@ -36,13 +36,17 @@ export interface RunRequest {
   readonly into: Readonly<Record<string, number>>;
 }
 
+export interface LoadRequest {
+  readonly program: number;
+  /** Bytes of an ONNX file, or its path. */
+  readonly model: Uint8Array | string;
+  readonly options: LoadOptions;
+  /** Made by src/graph: there is nothing in it for the runtime's costlier rewrites to find. */
+  readonly ours: boolean;
+}
+
 export type Request =
-  | {
-      readonly op: 'load';
-      readonly program: number;
-      readonly model: Uint8Array | string;
-      readonly options: LoadOptions;
-    }
+  | ({ readonly op: 'load' } & LoadRequest)
   | { readonly op: 'unload'; readonly program: number }
   | ({ readonly op: 'run' } & RunRequest)
   | {

@@ -11,7 +11,7 @@ import {
   toTensor,
   type Backend,
 } from './backend.js';
-import type { LoadOptions, ProgramInfo, RunRequest } from './protocol.js';
+import type { LoadRequest, ProgramInfo, RunRequest } from './protocol.js';
 
 interface Loaded {
   readonly model: Uint8Array | string;
@@ -35,7 +35,7 @@ export class WebgpuBackend implements Backend {
   /** Programs that copy one tensor to or from the GPU. */
   readonly #copies = new Map<string, InferenceSession>();
 
-  async load(program: number, model: Uint8Array | string, options: LoadOptions): Promise<ProgramInfo> {
+  async load({ program, model, options }: LoadRequest): Promise<ProgramInfo> {
     if (options.profile !== undefined) throw new Error('profile is for the cpu device');
     const session = await createSession(model, settings([]));
     const info = describe(session);

@@ -16,7 +16,7 @@ const backend: Backend =
 function handle(request: Request): Promise<Answer> {
   switch (request.op) {
     case 'load':
-      return backend.load(request.program, request.model, request.options);
+      return backend.load(request);
     case 'unload':
       return backend.unload(request.program).then(() => undefined);
     case 'run':
