@@ -42,6 +42,7 @@ export {
   cos,
   erf,
   exp,
+  floor,
   gelu,
   log,
   logSigmoid,

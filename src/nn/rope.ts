@@ -1,5 +1,5 @@
 /** Rotary positions in millimetres. */
-import { cos, GraphError, matmul, sin, type Value } from '../graph/index.js';
+import { add, cos, floor, GraphError, matmul, mul, sin, sub, type Value } from '../graph/index.js';
 
 /** Angles of the rotary embedding, [b, n, headDim / 2] each: one a pair of channels. */
 export interface Rope {
@@ -29,13 +29,15 @@ export function rope3d(positionsMm: Value, headDim: number, options: RopeOptions
   if (!(shortest > 0 && longest >= shortest)) {
     throw new GraphError(`rope3d: wavelengths must be 0 < min ≤ max, got ${shortest} and ${longest} mm`);
   }
-  const turns = new Float32Array(3 * pairs); // [3, pairs], radians a mm
+  const turns = new Float32Array(3 * pairs); // [3, pairs], a mm
   for (let axis = 0; axis < 3; axis++) {
     for (let i = 0; i < each; i++) {
       const wavelength = shortest * (longest / shortest) ** (each === 1 ? 0 : i / (each - 1));
-      turns[axis * pairs + axis * each + i] = (2 * Math.PI) / wavelength;
+      turns[axis * pairs + axis * each + i] = 1 / wavelength;
     }
   }
-  const angles = matmul(positionsMm, positionsMm.graph.constant(turns, [3, pairs]));
+  const turned = matmul(positionsMm, positionsMm.graph.constant(turns, [3, pairs]));
+  // Whole turns change nothing, and a GPU's sine is exact only within half a turn of 0.
+  const angles = mul(sub(turned, floor(add(turned, 0.5))), 2 * Math.PI);
   return { cos: cos(angles), sin: sin(angles) };
 }

@@ -42,6 +42,7 @@ describe('elementwise functions against Math', () => {
     ['square', g.square, (x) => x * x],
     ['abs', g.abs, Math.abs],
     ['sign', g.sign, Math.sign],
+    ['floor', g.floor, Math.floor],
     ['cos', g.cos, Math.cos, [-200, 200]],
     ['sin', g.sin, Math.sin, [-200, 200]],
     ['tanh', g.tanh, Math.tanh],

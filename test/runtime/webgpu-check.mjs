@@ -1,4 +1,8 @@
-// Trains a small transformer block for a few steps on the CPU and on WebGPU and prints how far the two are apart.
+// Trains a small transformer block for a few steps on the CPU and on WebGPU, runs the programs of a folder on both,
+// and prints how far the two are apart.
+//   node webgpu-check.mjs FOLDER    with NAME.onnx and NAME.json, the inputs as arrays of numbers by name
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { gradients, Graph, reduceMean, square, sub } from '../../dist/graph/index.js';
 import { Params, rope3d, transformerBlock } from '../../dist/nn/index.js';
 import { adamw, stepInputs } from '../../dist/optim/index.js';
@@ -63,13 +67,40 @@ try {
 }
 const cpu = await train('cpu');
 const off = (a, b) => {
-  const scale = a.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
+  const scale = a.reduce((m, v) => Math.max(m, Math.abs(v)), 1e-3);
   return a.reduce((m, v, i) => Math.max(m, Math.abs(v - b[i])), 0) / scale;
 };
+
+const ARRAYS = { float32: Float32Array, int64: BigInt64Array, bool: Uint8Array };
+async function runFolder(folder) {
+  const devices = [await openDevice({ kind: 'cpu', threads: 1 }), await openDevice({ kind: 'webgpu' })];
+  const errors = {};
+  for (const file of readdirSync(folder).filter((entry) => entry.endsWith('.onnx'))) {
+    const given = JSON.parse(readFileSync(join(folder, file.replace(/onnx$/, 'json')), 'utf8'));
+    const results = [];
+    for (const device of devices) {
+      const program = await device.load(readFileSync(join(folder, file)), { name: file });
+      const feeds = Object.fromEntries(
+        program.inputs.map(({ name, dtype }) => [
+          name,
+          ARRAYS[dtype].from(given[name], dtype === 'int64' ? BigInt : Number),
+        ]),
+      );
+      results.push(await program.run(feeds));
+      await program.free();
+    }
+    const [onCpu, onGpu] = results;
+    errors[file] = Math.max(...Object.keys(onCpu).map((name) => off([...onCpu[name]], [...onGpu[name]])));
+  }
+  for (const device of devices) await device.close();
+  return errors;
+}
+
 console.log(
   JSON.stringify({
     losses: [cpu.losses, gpu.losses],
     gradientError: off(cpu.first, gpu.first),
     trainedError: off(cpu.trained, gpu.trained),
+    errors: await runFolder(process.argv[2]),
   }),
 );

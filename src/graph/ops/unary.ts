@@ -33,6 +33,13 @@ export function sign(x: Value): Value {
   x.graph.record('sign', [x], [y], 'stop');
   return y;
 }
+/** The largest whole number that is not larger than x; its gradient is 0. */
+export function floor(x: Value): Value {
+  requireDtype('floor', x, 'float32', 'float16');
+  const [y] = x.graph.emit('Floor', [x], [x]) as [Value];
+  x.graph.record('floor', [x], [y], 'stop');
+  return y;
+}
 export const tanh = (x: Value): Value => unary('tanh', 'Tanh', x, (dy, _, y) => mul(dy, sub(1, square(y))));
 /** 1 / (1 + e⁻ˣ). */
 export const sigmoid = (x: Value): Value =>
