@@ -32,7 +32,7 @@ function withDetail(command: Command): Command {
     .option(
       '--max-tokens <n>',
       'use larger tokens where a volume needs more',
-      wholeNumber('--max-tokens', 1),
+      wholeNumber('--max-tokens', 1, 4096),
       2048,
     )
     .option('--threads <n>', 'threads (default: the cores)', wholeNumber('--threads', 1))

@@ -98,13 +98,27 @@ export function interruption(message: string): { signal: AbortSignal; done: () =
   };
 }
 
-/** A whole number of at least `least` from the command line. @throws UsageError naming the option. */
-export function wholeNumber(option: string, least: number): (text: string) => number {
+/** A whole number in [least, most] from the command line. @throws UsageError naming the option. */
+export function wholeNumber(
+  option: string,
+  least: number,
+  most = Number.MAX_SAFE_INTEGER,
+): (text: string) => number {
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
   return (text) => {
     const n = Number(text);
-    if (!Number.isSafeInteger(n) || n < least)
-      throw new UsageError(`${option} is a whole number of at least ${least}, got "${text}"`);
+    if (text.trim() === '' || !Number.isSafeInteger(n) || n < least || n > most)
+      throw new UsageError(`${option} is a whole number ${range}, got "${text}"`);
     return n;
+  };
+}
+
+/** One of several names from the command line. @throws UsageError naming the option and them. */
+export function oneOf<T extends string>(option: string, names: readonly T[]): (text: string) => T {
+  return (text) => {
+    const name = names.find((one) => one === text);
+    if (name === undefined) throw new UsageError(`${option} is one of ${names.join(', ')}, got "${text}"`);
+    return name;
   };
 }
 

@@ -2,7 +2,17 @@
 import type { Command } from 'commander';
 import type { RunOptions } from '../train/run.js';
 import type { StepMetrics } from '../train/loop.js';
-import { decimal, Interrupted, interruption, log, printJson, progress, wholeNumber } from './shared.js';
+import { MODEL_SIZES } from '../models/sizes.js';
+import {
+  decimal,
+  Interrupted,
+  interruption,
+  log,
+  oneOf,
+  printJson,
+  progress,
+  wholeNumber,
+} from './shared.js';
 
 interface Flags {
   corpus: string;
@@ -27,7 +37,7 @@ function withRunOptions(command: Command): Command {
   return command
     .requiredOption('--corpus <dir>', 'corpus made by "precess ingest"')
     .requiredOption('--run <dir>', 'run folder: config.json, metrics.jsonl, checkpoints/')
-    .option('--size <name>', 'model size: nano, small, base or large', 'nano')
+    .option('--size <name>', 'model size: nano, small, base or large', oneOf('--size', MODEL_SIZES), 'nano')
     .option('--steps <n>', 'training steps', wholeNumber('--steps', 1), 1000)
     .option('--batch <n>', 'series a step, over all ranks', wholeNumber('--batch', 1), 16)
     .option('--seed <n>', 'seed of weights, order and views', wholeNumber('--seed', 0), 0)
@@ -38,7 +48,7 @@ function withRunOptions(command: Command): Command {
     .option('--checkpoint-every <n>', 'steps between checkpoints', wholeNumber('--checkpoint-every', 1), 50)
     .option('--probe-every <n>', 'steps between kNN probes', wholeNumber('--probe-every', 1), 50)
     .option('--threads <n>', 'threads (default: the cores)', wholeNumber('--threads', 1))
-    .option('--device <name>', 'cpu or webgpu', 'cpu')
+    .option('--device <name>', 'cpu or webgpu', oneOf('--device', ['cpu', 'webgpu']), 'cpu')
     .option('--memory <mb>', 'volumes kept in memory, MB', wholeNumber('--memory', 1), 2048)
     .option('--json', 'print the last step as one JSON document');
 }

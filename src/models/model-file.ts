@@ -57,7 +57,7 @@ export async function openModel(path: string): Promise<ModelFile> {
     throw new ModelError(
       `model: ${file} holds weights but was not written by precess; give a precess run or model`,
     );
-  const header = headerSchema.safeParse(JSON.parse(metadata.precess));
+  const header = headerSchema.safeParse(parsed(metadata.precess));
   if (!header.success)
     throw new ModelError(
       `model: ${file} has a header this version cannot read (${header.error.issues[0]?.path.join('.') ?? '?'}: ` +
@@ -65,6 +65,15 @@ export async function openModel(path: string): Promise<ModelFile> {
     );
   const { config, tokenizer, step, rights } = header.data;
   return { config, tokenizer, step, rights, tensors };
+}
+
+/** The value of a JSON text; undefined, which no schema takes, where it is none. */
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
 }
 
 async function findModelFile(path: string): Promise<string> {

@@ -2,9 +2,10 @@
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Connection } from '@lancedb/lancedb';
+import { writeFailure } from '../corpus/error.js';
 import type { Series } from '../corpus/series.js';
 import { Encoder, tokensFor, type EmbedOptions } from '../models/encoder.js';
-import { MODEL_FILE, openModel, writeModel } from '../models/model-file.js';
+import { MODEL_FILE, openModel, writeModel, type ModelFile } from '../models/model-file.js';
 import { Prepared, type TokenSet } from '../volume/tokens.js';
 import { VolumeError, type Volume } from '../volume/volume.js';
 import { PROMPTS } from './prompts.js';
@@ -59,6 +60,8 @@ export async function buildIndex(
   const series = await corpus.list();
   if (series.length === 0)
     throw new TaskError('index: the corpus holds no series; fill it with "precess ingest"');
+  // Whether the index can be written shows before the work, not after it.
+  const partial = await startPartial(corpus.dir);
   const encoder = await Encoder.open(file, options.threads === undefined ? {} : { threads: options.threads });
   try {
     const vectors = new Map<string, Float32Array>();
@@ -86,31 +89,65 @@ export async function buildIndex(
         'index: no series of the corpus holds an image that can be embedded; check the ingest',
       );
 
-    const partial = join(corpus.dir, `.${FOLDER}.partial`);
-    await rm(partial, { recursive: true, force: true });
-    await mkdir(partial, { recursive: true });
-    await writeModel(join(partial, MODEL_FILE), file);
-    const db = await connect(partial);
-    await db.createTable(
-      'images',
-      [...vectors].map(([id, vector]) => ({ id, vector: Array.from(vector) })),
-    );
-    if (file.tokenizer) {
-      const texts = [
-        ...new Set([...series.map(({ text }) => text).filter((text) => text !== ''), ...PROMPTS]),
-      ];
-      const embedded = await encoder.embedTexts(texts);
-      await db.createTable(
-        'texts',
-        texts.map((text, n) => ({ text, vector: Array.from(embedded[n]!) })),
-      );
-    }
-    db.close();
-    await rm(join(corpus.dir, FOLDER), { recursive: true, force: true });
-    await rename(partial, join(corpus.dir, FOLDER));
+    await store(corpus.dir, partial, file, vectors, await textVectors(encoder, series));
     return { indexed: vectors.size, interrupted: false };
   } finally {
     await encoder.close();
+    await remove(partial);
+  }
+}
+
+/** Vectors of the distinct texts of the corpus and of the prompt set; null for a model that has met no text. */
+async function textVectors(
+  encoder: Encoder,
+  series: readonly Series[],
+): Promise<Map<string, Float32Array> | null> {
+  if (!encoder.tokenizer) return null;
+  const texts = [...new Set([...series.map(({ text }) => text).filter((text) => text !== ''), ...PROMPTS])];
+  const vectors = await encoder.embedTexts(texts);
+  return new Map(texts.map((text, n) => [text, vectors[n]!]));
+}
+
+/** An empty folder beside the index, for the next one. @throws CorpusError when the corpus cannot be written. */
+async function startPartial(dir: string): Promise<string> {
+  const partial = join(dir, `.${FOLDER}.partial`);
+  try {
+    await remove(partial);
+    await mkdir(partial);
+    return partial;
+  } catch (error) {
+    throw writeFailure('index', dir, error);
+  }
+}
+
+const remove = (path: string): Promise<void> => rm(path, { recursive: true, force: true });
+
+/** Writes the index into `partial` and puts it in the place of the old one, which stays where writing fails. */
+async function store(
+  dir: string,
+  partial: string,
+  model: ModelFile,
+  images: ReadonlyMap<string, Float32Array>,
+  texts: ReadonlyMap<string, Float32Array> | null,
+): Promise<void> {
+  const [folder, old] = [join(dir, FOLDER), join(dir, `.${FOLDER}.old`)];
+  try {
+    await writeModel(join(partial, MODEL_FILE), model);
+    const db = await connect(partial);
+    try {
+      const imageRows = [...images].map(([id, vector]) => ({ id, vector: Array.from(vector) }));
+      await db.createTable('images', imageRows);
+      const textRows = [...(texts ?? [])].map(([text, vector]) => ({ text, vector: Array.from(vector) }));
+      if (textRows.length > 0) await db.createTable('texts', textRows);
+    } finally {
+      db.close();
+    }
+    await remove(old);
+    if (await stat(folder).catch(() => null)) await rename(folder, old);
+    await rename(partial, folder);
+    await remove(old);
+  } catch (error) {
+    throw writeFailure('index', dir, error);
   }
 }
 

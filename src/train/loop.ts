@@ -1,13 +1,20 @@
 /** The one training loop: next batch, gradients, update, log, probe, checkpoint. Every objective runs through it. */
 import { createWriteStream } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Graph, TypedArray } from '../graph/index.js';
 import type { ModelFile } from '../models/model-file.js';
 import type { Params } from '../nn/index.js';
 import { adamw, stepInputs, warmupCosine } from '../optim/index.js';
 import { openDevice, type Device, type DeviceBuffer, type DeviceKind } from '../runtime/index.js';
-import { bindRun, loadCheckpoint, saveCheckpoint, trimMetrics, type FlatState } from './checkpoint.js';
+import {
+  bindRun,
+  loadCheckpoint,
+  METRICS_FILE,
+  runFailure,
+  saveCheckpoint,
+  trimMetrics,
+  type FlatState,
+} from './checkpoint.js';
 import { TrainError } from './loader.js';
 
 /** What is trained: a program that turns flat weights and a batch into a flat gradient and named losses. */
@@ -68,21 +75,28 @@ export interface TrainResult {
 /**
  * Trains until `steps` are done. Resuming continues from the newest checkpoint bit for bit, since a batch depends on
  * its step only and all state is in the checkpoint.
- * @throws TrainError for a run folder that holds another run, and when a loss or gradient stops being finite.
+ * @throws TrainError for a run folder that holds another run or cannot be written, and when a loss or gradient stops
+ * being finite.
  */
 export async function train(objective: Objective, options: TrainOptions): Promise<TrainResult> {
-  const { run, steps, schedule } = options;
-  await mkdir(run, { recursive: true });
+  try {
+    return await trainInto(options.run, objective, options);
+  } catch (error) {
+    throw runFailure(options.run, error);
+  }
+}
+
+async function trainInto(run: string, objective: Objective, options: TrainOptions): Promise<TrainResult> {
+  const { steps, schedule } = options;
   await bindRun(run, options.settings, options.resume);
   const saved = options.resume ? await loadCheckpoint(run) : null;
-  const metricsPath = join(run, 'metrics.jsonl');
-  await trimMetrics(metricsPath, saved?.step ?? 0);
+  await trimMetrics(run, saved?.step ?? 0);
 
   const device = await openDevice({
     kind: options.device,
     ...(options.threads !== undefined && { threads: options.threads }),
   });
-  const log = createWriteStream(metricsPath, { flags: 'a' });
+  const log = createWriteStream(join(run, METRICS_FILE), { flags: 'a' });
   const logFailed = new Promise<never>((_, reject) => log.on('error', reject));
   logFailed.catch(() => undefined);
   try {

@@ -78,7 +78,11 @@ async function byPatient(options: RunOptions): Promise<Split> {
     (a, b) => (a.id < b.id ? -1 : 1),
   );
   if (all.length === 0)
-    throw new TrainError('train: the corpus holds no series; fill it with "precess ingest"');
+    throw new TrainError(
+      options.where === undefined
+        ? 'train: the corpus holds no series; fill it with "precess ingest"'
+        : `train: no series of the corpus matches "${options.where}"; "precess corpus show" tells what there is`,
+    );
   const forbidden = all.filter(({ rights }) => !rights.use.includes('train'));
   if (forbidden.length > 0)
     throw new TrainError(
@@ -193,7 +197,9 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
       probe: knnProbe(params, config, cache, split.training, split.heldOut),
     }),
   };
-  return train(objective, loopOptions(options, settings, [0.99, 1]));
+  // A teacher that keeps 99 % of itself a step would, in a short run, end as it began.
+  const momentum = Math.min(0.996, Math.max(0.9, 1 - 8 / steps));
+  return train(objective, loopOptions(options, settings, [momentum, 1]));
 }
 
 /** Aligns the image encoder with a text encoder on the texts of the corpus. Series without a text are left out. */
