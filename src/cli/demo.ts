@@ -49,7 +49,7 @@ export function registerDemo(program: Command): void {
     .option('--out <dir>', 'folder of the demo; its earlier content is replaced', 'demo')
     .option('--patients <n>', 'simulated patients', wholeNumber('--patients', 12), 170)
     .option('--pretrain-steps <n>', 'steps of pretraining', wholeNumber('--pretrain-steps', 1), 40)
-    .option('--align-steps <n>', 'steps of alignment', wholeNumber('--align-steps', 1), 80)
+    .option('--align-steps <n>', 'steps of alignment', wholeNumber('--align-steps', 1), 220)
     .option('--seed <n>', 'seed of patients, weights and order', wholeNumber('--seed', 0), 1)
     .option(
       '--data <dir>',
@@ -73,15 +73,19 @@ class Stages {
   constructor(private readonly signal: AbortSignal) {}
 
   async run<T>(name: string, work: () => Promise<T>): Promise<T> {
-    if (this.signal.aborted) throw new Interrupted('demo stopped; run it again to start over');
+    this.check();
     log(`\n${this.times.length + 1}. ${name}`);
     const began = performance.now();
     const result = await work();
     const seconds = (performance.now() - began) / 1000;
     this.times.push({ name, seconds });
-    if (this.signal.aborted) throw new Interrupted('demo stopped; run it again to start over');
+    this.check();
     log(`   ${seconds.toFixed(1)} s`);
     return result;
+  }
+
+  private check(): void {
+    if (this.signal.aborted) throw new Interrupted('demo stopped; run it again to start over');
   }
 }
 
@@ -89,6 +93,7 @@ async function demo(flags: Flags, signal: AbortSignal): Promise<void> {
   const { ingest, Corpus } = await import('../corpus/index.js');
   const { writeCorpus } = await import('../simulate/index.js');
   const { pretrain, align } = await import('../train/run.js');
+  const { ALIGN } = await import('../train/align.js');
   const { buildIndex } = await import('../tasks/index-store.js');
   const at = (name: string): string => join(flags.out, name);
   const stages = new Stages(signal);
@@ -169,8 +174,18 @@ async function demo(flags: Flags, signal: AbortSignal): Promise<void> {
         },
       };
     };
+    // Small simulated volumes fit in 64 tokens of 32 mm; half the tokens of the usual recipe are twice the steps.
+    const view = {
+      tokens: 64,
+      patchMm: [
+        [32, 0.85],
+        [16, 0.15],
+      ],
+      extent: [0.7, 1],
+    } as const;
+    const recipe = { ...ALIGN, view };
     const asked = await heldOutSeries(corpus, flags.seed);
-    const { measure, close } = await retrievalOn(corpus, asked, flags.threads);
+    const measure = await retrievalOn(corpus, asked, flags.threads);
 
     const before = await stages.run(
       `Measure retrieval on ${asked.length} held-out series before training`,
@@ -185,12 +200,11 @@ async function demo(flags: Flags, signal: AbortSignal): Promise<void> {
     await stages.run('Align images with text', () =>
       align({
         ...settings('align', flags.alignSteps),
-        learningRate: 1e-3,
+        recipe,
         from: at('runs/pretrain'),
       }),
     );
     const after = await stages.run('Measure retrieval again', () => measure(at('runs/align')));
-    close();
     await stages.run('Index every series', async () => {
       const bar = progress('index', 0);
       await buildIndex(corpus, at('runs/align'), {
@@ -284,32 +298,29 @@ async function retrievalOn(corpus: Corpus, asked: readonly Series[], threads: nu
   const truth = truePairs(texts, texts.map(clausesOf));
   /** Whether everything that text `t` says is true of image `i`. */
   const fits = (i: number, t: number): boolean => truth[i * asked.length + t] === 1;
-  let sets = await Promise.all(
+  const sets = await Promise.all(
     asked.map(async ({ id }) =>
       tokensFor(new Prepared(await corpus.volume(id)), samples, { maxTokens: 256 }),
     ),
   );
-  return {
-    async measure(model: string): Promise<{ name: string; scores: Retrieval }[]> {
-      const encoder = await Encoder.open(model, threads === undefined ? {} : { threads });
-      try {
-        const order = sets.map((_, n) => n).sort((a, b) => sets[a]!.count - sets[b]!.count);
-        const images: Float32Array[] = [];
-        for (let n = 0; n < order.length; n += 4) {
-          const some = order.slice(n, n + 4);
-          const vectors = await encoder.embedTokens(some.map((i) => sets[i]!));
-          some.forEach((i, m) => (images[i] = vectors[m]!));
-        }
-        const words = await encoder.embedTexts(texts);
-        return [
-          { name: 'text → image', scores: retrieval(words, images, (t, i) => fits(i, t)) },
-          { name: 'image → text', scores: retrieval(images, words, (i, t) => fits(i, t)) },
-        ];
-      } finally {
-        await encoder.close();
+  return async (model: string): Promise<{ name: string; scores: Retrieval }[]> => {
+    const encoder = await Encoder.open(model, threads === undefined ? {} : { threads });
+    try {
+      const order = sets.map((_, n) => n).sort((a, b) => sets[a]!.count - sets[b]!.count);
+      const images: Float32Array[] = [];
+      for (let n = 0; n < order.length; n += 4) {
+        const some = order.slice(n, n + 4);
+        const vectors = await encoder.embedTokens(some.map((i) => sets[i]!));
+        some.forEach((i, m) => (images[i] = vectors[m]!));
       }
-    },
-    close: () => void (sets = []),
+      const words = await encoder.embedTexts(texts);
+      return [
+        { name: 'text → image', scores: retrieval(words, images, (t, i) => fits(i, t)) },
+        { name: 'image → text', scores: retrieval(images, words, (i, t) => fits(i, t)) },
+      ];
+    } finally {
+      await encoder.close();
+    }
   };
 }
 

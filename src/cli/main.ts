@@ -1,6 +1,7 @@
 /** The `precess` command: parses, calls the library, prints. */
 import { Command, CommanderError } from 'commander';
 import { registerCorpus } from './corpus.js';
+import { registerDemo } from './demo.js';
 import { registerIngest } from './ingest.js';
 import { registerSearch } from './search.js';
 import { Interrupted, log, UsageError } from './shared.js';
@@ -13,6 +14,7 @@ const program = new Command('precess')
   .exitOverride()
   .configureOutput({ outputError: (text, write) => write(text) });
 
+registerDemo(program);
 registerIngest(program);
 registerCorpus(program);
 registerTraining(program);

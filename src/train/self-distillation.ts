@@ -33,10 +33,14 @@ export interface HeadConfig {
 
 /**
  * Projection head of DINO (Caron et al. 2021, section 3.1): an MLP, an l2-normalised bottleneck and cosine similarity
- * to `prototypes` unit vectors. x [R, D] → [R, prototypes].
+ * to `prototypes` unit vectors. x [R, D] → [R, prototypes]. Its input is standardised over the batch, as in the heads
+ * of BYOL and MoCo v3: features of a young encoder differ little from row to row, and assignments would be noise.
  */
 export function prototypeHead(scope: Scope, x: Value, config: HeadConfig): Value {
-  let h = gelu(linear(scope.child('fc1'), x, config.hidden));
+  const mean = stopGradient(reduceMean(x, { axes: [0], keepDims: true }));
+  const centred = sub(x, mean);
+  const deviation = stopGradient(sqrt(add(reduceMean(square(centred), { axes: [0], keepDims: true }), 1e-6)));
+  let h = gelu(linear(scope.child('fc1'), div(centred, deviation), config.hidden));
   h = linear(scope.child('fc2'), h, config.bottleneck);
   const prototypes = scope.param('prototypes', [config.bottleneck, config.prototypes], { normal: 0.02 });
   return matmul(l2Normalize(h, 1), l2Normalize(prototypes, 0));
