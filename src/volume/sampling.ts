@@ -1,4 +1,5 @@
 /** Reading a volume at any physical point and at any scale: box averages where voxels are finer, linear between. */
+import { invert } from './affine.js';
 import type { Affine, Volume, VoxelArray } from './volume.js';
 
 /**
@@ -120,24 +121,9 @@ function coarsen(a: Affine, f: readonly [number, number, number]): Affine {
   return [row(0), row(1), row(2), [0, 0, 0, 1]];
 }
 
-/** Inverse of the affine, as 12 numbers (three rows of four), by the adjugate of its 3x3 part. */
-export function inverseOf(a: Affine): Float64Array {
-  const [[a0, a1, a2, tx], [b0, b1, b2, ty], [c0, c1, c2, tz]] = a;
-  const det = a0 * (b1 * c2 - b2 * c1) - a1 * (b0 * c2 - b2 * c0) + a2 * (b0 * c1 - b1 * c0);
-  const m = [
-    (b1 * c2 - b2 * c1) / det,
-    (a2 * c1 - a1 * c2) / det,
-    (a1 * b2 - a2 * b1) / det,
-    (b2 * c0 - b0 * c2) / det,
-    (a0 * c2 - a2 * c0) / det,
-    (a2 * b0 - a0 * b2) / det,
-    (b0 * c1 - b1 * c0) / det,
-    (a1 * c0 - a0 * c1) / det,
-    (a0 * b1 - a1 * b0) / det,
-  ] as const;
-  const t = (r: number): number => -(m[r * 3]! * tx + m[r * 3 + 1]! * ty + m[r * 3 + 2]! * tz);
-  return Float64Array.of(m[0], m[1], m[2], t(0), m[3], m[4], m[5], t(1), m[6], m[7], m[8], t(2));
-}
+/** RAS+ mm to voxel as 12 numbers, three rows of four, for the inner loops. */
+export const inverseOf = (affine: Affine): Float64Array =>
+  Float64Array.from(invert(affine).slice(0, 3).flat());
 
 /**
  * Samples an axis-aligned (RAS+) block of `count`³ points, `stepMm` apart, whose first point is (x0, y0, z0) mm.
