@@ -1,5 +1,5 @@
 /** safetensors: named float32 tensors in one file that every framework reads. */
-import { open, rename, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, rename, writeFile } from 'node:fs/promises';
 import { ModelError } from './sizes.js';
 
 export interface NamedTensor {
@@ -41,6 +41,17 @@ export async function writeSafetensors(
   await rename(partial, path);
 }
 
+/** One read of the system takes less than 2 GiB, and may give less than was asked for. */
+const READ_AT_ONCE = 2 ** 30;
+
+async function readInto(file: FileHandle, bytes: Buffer, from: number): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    const { bytesRead } = await file.read(bytes, at, Math.min(READ_AT_ONCE, bytes.length - at), from + at);
+    if (bytesRead === 0) return;
+    at += bytesRead;
+  }
+}
+
 const bytesOf = (data: Float32Array): Buffer => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 
 /**
@@ -63,7 +74,7 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
     const header = parseHeader(path, json.toString('utf8'));
     const { __metadata__: metadata, ...entries } = header;
     const body = new Float32Array(Math.floor((size - 8 - headerLength) / 4));
-    await file.read(bytesOf(body), 0, body.byteLength, 8 + headerLength);
+    await readInto(file, bytesOf(body), 8 + headerLength);
     const tensors = new Map<string, NamedTensor>();
     for (const [name, entry] of Object.entries(entries)) {
       const { dtype, shape, data_offsets: range } = entry as Entry;

@@ -89,7 +89,9 @@ export async function buildIndex(
         'index: no series of the corpus holds an image that can be embedded; check the ingest',
       );
 
-    await store(corpus.dir, partial, file, vectors, await textVectors(encoder, series));
+    const texts = await textVectors(encoder, series);
+    if (options.signal?.aborted) return { indexed: 0, interrupted: true };
+    await store(corpus.dir, partial, file, vectors, texts);
     return { indexed: vectors.size, interrupted: false };
   } finally {
     await encoder.close();

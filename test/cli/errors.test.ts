@@ -1,7 +1,9 @@
 /** What goes wrong, tried as a person would: each failure is one clear line and an exit status, and harms nothing. */
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { cp, mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeNifti } from '../../src/formats/nifti/index.js';
@@ -17,7 +19,9 @@ import {
   makeCorpus,
   precess,
   remount,
+  type Result,
   smallDisk,
+  start,
   workFolder,
 } from './command.js';
 
@@ -360,6 +364,41 @@ describe.skipIf(skipped(!(await canMount()), 'small disks: this user may not mou
     const search = ['search', '--corpus', target, '--text', 'axial brain', ...ONE_THREAD];
     expect((await json<{ hits: [] }>(...search)).hits).toHaveLength(5);
     await json('pretrain', '--corpus', target, '--run', inDir('beside'), '--steps', '1', ...CHEAP);
+  });
+});
+
+describe('Ctrl-C', () => {
+  /** Starts `args` and presses Ctrl-C once `path` is there. */
+  async function interrupted(path: string, args: readonly string[]): Promise<Result> {
+    const { child, ended } = start(...args);
+    while (child.exitCode === null && !existsSync(path)) await wait(1);
+    child.kill('SIGINT');
+    return ended;
+  }
+
+  it('ends ingest after the series at hand, and the same command goes on', async () => {
+    const target = inDir('interrupted');
+    const args = ['ingest', inDir('in'), '--corpus', target];
+    const stopped = await interrupted(join(target, 'voxels'), args);
+    expect(stopped).toMatchObject({ code: 130, signal: null, stdout: '' });
+    const complete = /stopped; (\d) series are complete .* run the same command again/.exec(
+      stopped.stderr,
+    )?.[1];
+    const { present, series } = await json<{ present: number; series: unknown[] }>(...args);
+    expect(present).toBe(Number(complete));
+    expect(series).toHaveLength(5);
+  });
+
+  it('ends index with nothing changed', async () => {
+    const target = inDir('interrupted-index');
+    await cp(corpus, target, { recursive: true });
+    const before = (await readdir(target)).sort();
+    const stopped = await interrupted(join(target, '.index.partial'), [
+      ...['index', '--corpus', target, '--model', run, ...ONE_THREAD],
+    ]);
+    expect(stopped).toMatchObject({ code: 130, signal: null, stdout: '' });
+    expect(stopped.stderr).toMatch(/index stopped; run the same command again/);
+    expect((await readdir(target)).sort()).toEqual(before);
   });
 });
 
