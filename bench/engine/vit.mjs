@@ -1,5 +1,5 @@
 // The ViT of the engine benchmark: pre-norm blocks over embedded tokens, then mean of squares.
-import { Graph, gradients, gelu, reduceMean, square, silu, mul, relu } from '../../dist/graph/index.js';
+import { Graph, gelu, gradients, reduceMean, relu, silu, square } from '../../dist/graph/index.js';
 import { layerNorm, Params, transformerBlock } from '../../dist/nn/index.js';
 
 export const shape = { batch: 4, tokens: 512, width: 384, layers: 6, heads: 6 };

@@ -32,8 +32,8 @@ const SESSION = {
   set_denormal_as_zero: '1',
   // Waiting threads spin this long before they sleep. By default they spin on, and where another process (or the
   // caller, cutting the next batch) wants a core, a thread that computes is taken off it for one that waits: twice
-  // the time of a single thread was measured. 20 µs bridges the gap between two operators and costs nothing.
-  intra_op: { spin_duration_us: '20' },
+  // the time of a single thread was measured. 50 µs bridges the gap between two operators and costs nothing.
+  intra_op: { spin_duration_us: '50' },
 } as const;
 
 export class CpuBackend implements Backend {
