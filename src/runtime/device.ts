@@ -69,12 +69,24 @@ export interface Device {
  * An idle device does not keep the process alive.
  * @throws RuntimeError when the kind is not available here.
  */
-export function openDevice(options: DeviceOptions): Promise<Device> {
+export async function openDevice(options: DeviceOptions): Promise<Device> {
   const threads = options.threads ?? physicalCores();
   if (!Number.isInteger(threads) || threads < 1) {
-    return Promise.reject(new RuntimeError(`openDevice: threads must be 1 or more, got ${threads}`));
+    throw new RuntimeError(`openDevice: threads must be 1 or more, got ${threads}`);
   }
-  return Promise.resolve(new WorkerDevice({ kind: options.kind, threads }));
+  const device = new WorkerDevice({ kind: options.kind, threads });
+  // A CPU is always there. Whether there is a GPU shows when it is first used.
+  if (options.kind === 'webgpu') {
+    try {
+      await (await device.buffer('float32', [1])).free();
+    } catch (error) {
+      await device.close();
+      throw new RuntimeError(`openDevice: WebGPU is not available here; use the cpu device`, {
+        cause: error,
+      });
+    }
+  }
+  return device;
 }
 
 /** Cores that compute: two hardware threads of one core add nothing to matrix products. */

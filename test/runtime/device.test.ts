@@ -167,6 +167,27 @@ describe('devices', () => {
     await expect(openDevice({ kind: 'cpu', threads: 0 })).rejects.toThrow(RuntimeError);
   });
 
+  it('say when there is no GPU', () => {
+    const runtime = fileURLToPath(new URL('../../dist/runtime/index.js', import.meta.url));
+    const script = `
+      const { openDevice } = await import(${JSON.stringify(runtime)});
+      await openDevice({ kind: 'webgpu' }).then(
+        () => console.log('opened'),
+        (error) => console.log(error.name + ': ' + error.message),
+      );`;
+    // A driver list that names no file leaves Vulkan without a device.
+    const env = { ...process.env, VK_ICD_FILENAMES: '/nonexistent', VK_DRIVER_FILES: '/nonexistent' };
+    const { status, stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+      encoding: 'utf8',
+      timeout: 30_000,
+      env,
+    });
+    expect(status).toBe(0);
+    if (process.platform === 'linux') {
+      expect(stdout).toBe('RuntimeError: openDevice: WebGPU is not available here; use the cpu device\n');
+    }
+  });
+
   it.each(['await device.close();', ''])('let the process end after "%s"', (ending) => {
     const runtime = fileURLToPath(new URL('../../dist/runtime/index.js', import.meta.url));
     const graph = fileURLToPath(new URL('../../dist/graph/index.js', import.meta.url));

@@ -61,8 +61,8 @@ let gpu;
 try {
   gpu = await train('webgpu');
 } catch (error) {
-  if (!/adapter/.test(error.message)) throw error;
-  console.log(`no adapter (${error.message.split('. ').at(-1)})`);
+  if (!/WebGPU is not available/.test(error.message)) throw error;
+  console.log(`no adapter (${error.cause.message.split('. ').at(-1)})`);
   process.exit(0);
 }
 const cpu = await train('cpu');
