@@ -8,5 +8,6 @@ export default defineConfig({
     // Native libraries (ONNX Runtime, LanceDB) are safest with a process of their own per file.
     pool: 'forks',
     maxWorkers: 2,
+    reporters: process.env.CI ? ['default', ['json', { outputFile: '.precess/tests.json' }]] : ['default'],
   },
 });
