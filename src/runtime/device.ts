@@ -67,6 +67,10 @@ export interface Device {
 /**
  * Starts a device: one thread in which ONNX Runtime loads and runs programs, one call at a time, in order.
  * An idle device does not keep the process alive.
+ *
+ * ONNX Runtime's published builds report their use to its makers (since 1.29) and keep a device id in the home folder.
+ * That is turned off for this process, by a variable that must be in its real environment before the library loads;
+ * only the main thread can set it. A program that opens devices in worker threads of its own sets it at its start.
  * @throws RuntimeError when the kind is not available here.
  */
 export async function openDevice(options: DeviceOptions): Promise<Device> {
@@ -74,6 +78,7 @@ export async function openDevice(options: DeviceOptions): Promise<Device> {
   if (!Number.isInteger(threads) || threads < 1) {
     throw new RuntimeError(`openDevice: threads must be 1 or more, got ${threads}`);
   }
+  process.env.ORT_DISABLE_TELEMETRY = '1';
   const device = new WorkerDevice({ kind: options.kind, threads });
   // A CPU is always there. Whether there is a GPU shows when it is first used.
   if (options.kind === 'webgpu') {

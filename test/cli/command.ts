@@ -18,8 +18,15 @@ export interface Result {
 }
 
 /** Starts `precess ARGS`; `ended` resolves with what it wrote. */
-export function start(...args: string[]): { child: ChildProcess; ended: Promise<Result> } {
-  const child = spawn(process.execPath, [BIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+export const start = (...args: string[]): Started => startIn(process.env, args);
+
+interface Started {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Result>;
+}
+
+function startIn(env: NodeJS.ProcessEnv, args: readonly string[]): Started {
+  const child = spawn(process.execPath, [BIN, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const written = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const)
     child[stream].setEncoding('utf8').on('data', (text: string) => (written[stream] += text));
@@ -28,6 +35,11 @@ export function start(...args: string[]): { child: ChildProcess; ended: Promise<
     child.on('close', (code, signal) => resolve({ code, signal, ...written }));
   });
   return { child, ended };
+}
+
+/** Runs `precess ARGS` to its end with these environment variables only. */
+export function precessIn(env: NodeJS.ProcessEnv, ...args: string[]): Promise<Result> {
+  return startIn(env, args).ended;
 }
 
 /** Runs `precess ARGS` to its end. */

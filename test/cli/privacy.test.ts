@@ -1,5 +1,5 @@
 /** Values planted in headers, comments and paths must not be found in any byte of runs, models, logs or the index. */
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect } from '@lancedb/lancedb';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
@@ -7,7 +7,7 @@ import { newUid } from '../../src/formats/dicom/index.js';
 import { openModel } from '../../src/models/model-file.js';
 import { simulateStudy } from '../../src/simulate/index.js';
 import { dicom, filesUnder } from '../corpus/made.js';
-import { CHEAP, precess, workFolder } from './command.js';
+import { CHEAP, precess, precessIn, workFolder } from './command.js';
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
@@ -134,6 +134,20 @@ describe('what training and indexing leave behind', () => {
   it('the commands say nothing identifying either', () => {
     expect(said).toContain(FINDING);
     expectClean(Buffer.from(said), 'what the commands printed');
+  });
+
+  it('neither training nor searching leaves anything in the home or temporary folder', async () => {
+    // ONNX Runtime's builds would keep a device id and a queue of reports to be sent there.
+    const home = join(dir, 'home');
+    await mkdir(join(home, 'tmp'), { recursive: true });
+    const env = { PATH: process.env.PATH, HOME: home, TMPDIR: join(home, 'tmp') };
+    const training = ['--corpus', corpus, '--run', join(dir, 'at-home'), '--steps', '1', ...CHEAP];
+    for (const args of [
+      ['pretrain', ...training],
+      ['search', '--corpus', corpus, '--text', 'lesion', '--threads', '1'],
+    ])
+      expect((await precessIn(env, ...args)).code).toBe(0);
+    expect(await filesUnder(home)).toEqual([]);
   });
 
   it('the search finds the values in what went in, so that it can fail', async () => {
