@@ -40,7 +40,7 @@ const imports = Object.entries(layers).map(([layer, allowed]) => ({
 }));
 
 export default tseslint.config(
-  { ignores: ['dist', 'demo', 'node_modules', 'coverage', '.precess', 'src/**/*_pb.ts'] },
+  { ignores: ['dist', 'demo', 'node_modules', 'coverage', '.precess'] },
   js.configs.recommended,
   ...tseslint.configs.strictTypeChecked,
   {
