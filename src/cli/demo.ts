@@ -76,7 +76,10 @@ class Stages {
     this.check();
     log(`\n${this.times.length + 1}. ${name}`);
     const began = performance.now();
-    const result = await work();
+    const result = await work().catch((error: unknown) => {
+      this.check();
+      throw error;
+    });
     const seconds = (performance.now() - began) / 1000;
     this.times.push({ name, seconds });
     this.check();

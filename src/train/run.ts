@@ -1,4 +1,5 @@
 /** `pretrain` and `align` over a corpus: settings in, a run folder out. */
+import { createHash } from 'node:crypto';
 import type { Series } from '../corpus/series.js';
 import { splitOf as patientSplit } from '../corpus/split.js';
 import { openModel, type ModelFile } from '../models/model-file.js';
@@ -119,9 +120,15 @@ function namedTensors(
   );
 }
 
+/** How many series, and a hash of which: a resumed run must meet the same ones in the same order. */
+function fingerprint(series: readonly Series[]): string {
+  const hash = createHash('sha256').update(series.map(({ id }) => id).join());
+  return `${series.length}:${hash.digest('hex').slice(0, 16)}`;
+}
+
 function commonSettings(kind: string, options: RunOptions, split: Split): Record<string, unknown> {
   const { size, batch, seed, learningRate, heldOut = DEFAULTS.heldOut } = options;
-  return { kind, size, batch, seed, learningRate, heldOut, series: split.training.length };
+  return { kind, size, batch, seed, learningRate, heldOut, series: fingerprint(split.training) };
 }
 
 function loopOptions(

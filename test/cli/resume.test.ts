@@ -98,6 +98,11 @@ describe('pretrain', () => {
     expect(await readFile(join(reference, 'metrics.jsonl'), 'utf8')).toBe(before);
   });
 
+  it('refuses to go on with other series than it began with', async () => {
+    const fewer = pretrain(run, '--steps', String(N), '--resume', '--where', "plane = 'axial'");
+    expectFailure(await precess(...fewer), 1, /started with series = /);
+  });
+
   it('resuming what is done does nothing more', async () => {
     const again = await precess(...pretrain(reference, '--steps', String(N), '--resume'));
     expect(again, again.stderr).toMatchObject({ code: 0 });
