@@ -1,6 +1,7 @@
 /** `precess corpus`: look into a corpus. */
 import type { Command } from 'commander';
 import type { Series } from '../corpus/index.js';
+import { registerExport } from './corpus-export.js';
 import { log, printJson, wholeNumber } from './shared.js';
 
 interface LsOptions {
@@ -11,7 +12,7 @@ interface LsOptions {
 }
 
 export function registerCorpus(program: Command): void {
-  const corpus = program.command('corpus').description('list and show the series of a corpus');
+  const corpus = program.command('corpus').description('list, show and export the series of a corpus');
   corpus
     .command('ls')
     .description('list series')
@@ -33,6 +34,7 @@ export function registerCorpus(program: Command): void {
     .option('--json', 'print one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  precess corpus show se-4f2a01c3b5d79e68 --corpus corpus --json\n')
     .action(show);
+  registerExport(corpus);
 }
 
 async function ls(options: LsOptions): Promise<void> {

@@ -1,6 +1,7 @@
 /** The corpus: ingest, store, series table, splits. */
 export { Corpus, type ListOptions } from './corpus.js';
 export { CorpusError } from './error.js';
+export { type Exported, exportNifti, type ExportOptions } from './export.js';
 export { ingest, type Ingested, type IngestOptions, type IngestProgress } from './ingest.js';
 export { DEFAULT_RIGHTS, parseRights, type Rights, USES } from './rights.js';
 export { type Series, seriesSchema } from './series.js';

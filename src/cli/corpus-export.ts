@@ -1,0 +1,73 @@
+/** `precess corpus export`: series of a corpus as NIfTI files. */
+import type { Command } from 'commander';
+import { CliError, Interrupted, interruption, log, printJson, progress } from './shared.js';
+
+interface Options {
+  readonly corpus: string;
+  readonly nifti: string;
+  readonly where?: string;
+  readonly force?: boolean;
+  readonly json?: boolean;
+}
+
+export function registerExport(corpus: Command): void {
+  corpus
+    .command('export')
+    .description('write series as <id>.nii.gz, with what the corpus knows of each in <id>.json')
+    .argument('[id...]', 'ids of series (default: all)')
+    .requiredOption('--corpus <dir>', 'the corpus')
+    .requiredOption('--nifti <dir>', 'the folder for the files; made where it is missing')
+    .option('--where <filter>', 'only the series that an SQL condition on the columns selects')
+    .option('--force', 'replace files of an earlier export')
+    .option('--json', 'print one JSON document on stdout')
+    .addHelpText(
+      'after',
+      `\nExample:\n  precess corpus export --corpus corpus --nifti out --where "bodyPart = 'KNEE'"\n\n` +
+        'Voxels that were not measured are NaN. The files carry the rights of their series in "rights".\n',
+    )
+    .action(run);
+}
+
+async function run(ids: string[], options: Options): Promise<void> {
+  const { Corpus, exportNifti } = await import('../corpus/index.js');
+  const corpus = await Corpus.open(options.corpus, { readOnly: true });
+  try {
+    const all = await corpus.list(options.where === undefined ? {} : { where: options.where });
+    // An unknown id fails with how to list them.
+    for (const id of ids) await corpus.get(id);
+    const chosen = ids.length === 0 ? all : all.filter(({ id }) => ids.includes(id));
+    if (chosen.length === 0)
+      throw new CliError(
+        'export: at least one series must be selected, got none; "precess corpus ls" lists what a filter selects',
+      );
+    const stop = interruption('stopping after this series; press Ctrl-C again to stop at once');
+    const bar = progress('exporting', chosen.length);
+    let result: Awaited<ReturnType<typeof exportNifti>>;
+    try {
+      result = await exportNifti(corpus, chosen, {
+        dir: options.nifti,
+        force: options.force === true,
+        signal: stop.signal,
+        onProgress: (done) => bar.update(done),
+      });
+    } finally {
+      bar.stop();
+      stop.done();
+    }
+    if (options.json) printJson(result);
+    else log(`${result.written.length} series in ${options.nifti}`);
+    for (const { reason } of result.failed) log(`not written: ${reason}`);
+    if (result.interrupted)
+      throw new Interrupted(
+        `export: stopped; the files of ${result.written.length} of ${chosen.length} series are complete in ` +
+          `${options.nifti}, --force writes them anew`,
+      );
+    if (result.failed.length > 0)
+      throw new CliError(
+        `export: ${result.failed.length} of ${chosen.length} series could not be written; "precess corpus check ` +
+          `--corpus ${options.corpus}" says what is broken`,
+      );
+  } finally {
+    corpus.close();
+  }
+}

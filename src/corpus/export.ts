@@ -1,0 +1,94 @@
+/** Series of a corpus to NIfTI files that other programs read. */
+import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { NiftiError, writeNiftiFile } from '../formats/nifti/index.js';
+import type { Corpus } from './corpus.js';
+import { CorpusError } from './error.js';
+import type { Series } from './series.js';
+
+export interface ExportOptions {
+  /** The folder for the files; made where it is missing. */
+  readonly dir: string;
+  /** Whether files of an earlier export may be replaced. */
+  readonly force?: boolean;
+  readonly onProgress?: (done: number, total: number) => void;
+  /** Stops after the series at hand; the files written by then are complete. */
+  readonly signal?: AbortSignal;
+}
+
+export interface Exported {
+  /** Ids, in the order of writing. */
+  readonly written: string[];
+  /** Series that could not be read or that NIfTI cannot hold. */
+  readonly failed: { readonly id: string; readonly reason: string }[];
+  readonly interrupted: boolean;
+}
+
+/**
+ * Writes each series as `<id>.nii.gz` (NIfTI-1; unmeasured voxels are NaN in floats) with all that the corpus knows
+ * of it in `<id>.json` beside it. One series is in memory at a time, and a file appears whole or not at all. A series
+ * whose voxels cannot be read is listed in `failed` and the others are still written.
+ *
+ * @throws CorpusError when files are in the way and `force` is not set, before anything is written; system errors
+ * when `dir` cannot be written.
+ */
+export async function exportNifti(
+  corpus: Pick<Corpus, 'volume'>,
+  series: readonly Series[],
+  { dir, force, onProgress, signal }: ExportOptions,
+): Promise<Exported> {
+  await mkdir(dir, { recursive: true });
+  if (force !== true) await refuseOverwriting(dir, series);
+  const written: string[] = [];
+  const failed: { id: string; reason: string }[] = [];
+  for (const [n, one] of series.entries()) {
+    if (signal?.aborted) break;
+    try {
+      await writeOne(corpus, one, dir);
+      written.push(one.id);
+    } catch (error) {
+      if (!(error instanceof CorpusError || error instanceof NiftiError)) throw error;
+      failed.push({ id: one.id, reason: error.message });
+    }
+    onProgress?.(n + 1, series.length);
+  }
+  return { written, failed, interrupted: written.length + failed.length < series.length };
+}
+
+const imageOf = (dir: string, id: string): string => join(dir, `${id}.nii.gz`);
+const sidecarOf = (dir: string, id: string): string => join(dir, `${id}.json`);
+
+async function refuseOverwriting(dir: string, series: readonly Series[]): Promise<void> {
+  const inTheWay: string[] = [];
+  for (const { id } of series)
+    for (const path of [imageOf(dir, id), sidecarOf(dir, id)])
+      if (
+        await access(path).then(
+          () => true,
+          () => false,
+        )
+      )
+        inTheWay.push(path);
+  if (inTheWay.length > 0)
+    throw new CorpusError(
+      `export: no file may be in the way, got ${inTheWay.length} such as ${inTheWay[0]!}; name another folder or ` +
+        'replace them with --force',
+    );
+}
+
+async function writeOne(corpus: Pick<Corpus, 'volume'>, series: Series, dir: string): Promise<void> {
+  const volume = await corpus.volume(series.id);
+  const partial = [
+    join(dir, `.${series.id}.partial.nii.gz`),
+    join(dir, `.${series.id}.partial.json`),
+  ] as const;
+  try {
+    await writeNiftiFile(partial[0], volume);
+    await writeFile(partial[1], `${JSON.stringify(series, null, 2)}\n`);
+    // The image comes last: where it is, its sidecar is too.
+    await rename(partial[1], sidecarOf(dir, series.id));
+    await rename(partial[0], imageOf(dir, series.id));
+  } finally {
+    for (const path of partial) await rm(path, { force: true });
+  }
+}
