@@ -71,17 +71,21 @@ export async function buildIndex(
       const embedded = await encoder.embedTokens(items.map(({ tokens }) => tokens));
       items.forEach(({ id }, n) => vectors.set(id, embedded[n]!));
     };
-    let done = 0;
-    for (const { id } of series) {
+    const cutAt = (n: number) => (n < series.length ? cut(corpus, series[n]!.id, encoder, options) : null);
+    let next = cutAt(0);
+    for (const [n, { id }] of series.entries()) {
       if (options.signal?.aborted) return { indexed: 0, interrupted: true };
-      const tokens = await cut(corpus, id, encoder, options);
+      const tokens = await next;
+      // The next volume is read and cut on this thread while the encoder runs on its own.
+      next = cutAt(n + 1);
+      next?.catch(() => undefined);
       if (tokens) {
         const bucket = Math.ceil(Math.log2(Math.max(32, tokens.count)));
         const items = [...(waiting.get(bucket) ?? []), { id, tokens }];
         if (items.length === ROWS) await flush(items);
         waiting.set(bucket, items.length === ROWS ? [] : items);
       }
-      options.onProgress?.(++done, series.length);
+      options.onProgress?.(n + 1, series.length);
     }
     for (const items of waiting.values()) if (items.length > 0) await flush(items);
     if (vectors.size === 0)
