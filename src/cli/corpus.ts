@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { Series } from '../corpus/index.js';
 import { registerExport } from './corpus-export.js';
+import { registerWithdraw } from './corpus-withdraw.js';
 import { log, printJson, wholeNumber } from './shared.js';
 
 interface LsOptions {
@@ -12,7 +13,9 @@ interface LsOptions {
 }
 
 export function registerCorpus(program: Command): void {
-  const corpus = program.command('corpus').description('list, show and export the series of a corpus');
+  const corpus = program
+    .command('corpus')
+    .description('list, show, export and withdraw the series of a corpus');
   corpus
     .command('ls')
     .description('list series')
@@ -35,6 +38,7 @@ export function registerCorpus(program: Command): void {
     .addHelpText('after', '\nExample:\n  precess corpus show se-4f2a01c3b5d79e68 --corpus corpus --json\n')
     .action(show);
   registerExport(corpus);
+  registerWithdraw(corpus);
 }
 
 async function ls(options: LsOptions): Promise<void> {

@@ -8,3 +8,4 @@ export { type Series, seriesSchema } from './series.js';
 export { type Split, splitOf } from './split.js';
 export { COLUMNS } from './table.js';
 export { type Skipped } from './walk.js';
+export { type Withdrawal, withdraw, withdrawn } from './withdraw.js';

@@ -15,13 +15,13 @@ interface Holder {
 }
 
 /**
- * Takes the write lock of the corpus at `dir` and returns the function that gives it back. A lock whose process is
+ * Takes the write lock of the corpus at `dir`, `doing` names the operation in the error, and returns the function that gives it back. A lock whose process is
  * gone is taken over.
  *
  * @throws CorpusError while another process (or another call in this one) holds it; system errors when `dir` is not
  * writable.
  */
-export async function lock(dir: string): Promise<() => Promise<void>> {
+export async function lock(dir: string, doing = 'ingest'): Promise<() => Promise<void>> {
   const path = join(dir, LOCK_FILE);
   const me: Holder = { pid: process.pid, host: hostname() };
   for (let attempt = 0; attempt < 3; attempt++) {
@@ -38,7 +38,7 @@ export async function lock(dir: string): Promise<() => Promise<void>> {
     await discard(path, text);
   }
   throw new CorpusError(
-    `ingest: one ingest at a time may write to ${dir}, and another one is at it; wait for it to end (if there is ` +
+    `${doing}: one command at a time may write to ${dir}, and another one is at it; wait for it to end (if there is ` +
       `none, delete ${path})`,
   );
 }

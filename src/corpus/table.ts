@@ -140,6 +140,26 @@ export class SeriesTable {
       .execute(rows.map(toRow));
   }
 
+  /**
+   * Removes rows, and every older version of the table, so that no file holds them any more. Readers of an older
+   * version fail and must open the table again.
+   */
+  async erase(ids: ReadonlySet<string>): Promise<void> {
+    const rows = await this.rows();
+    const kept = rows.filter(({ series }) => !ids.has(series.id));
+    if (kept.length < rows.length) {
+      // Deleting only marks rows as gone in a file that keeps them; written anew, the table is without them.
+      const options = { mode: 'overwrite', schema: await arrowSchema() } as const;
+      const fresh =
+        kept.length === 0
+          ? await this.connection.createEmptyTable(TABLE, options.schema, { mode: options.mode })
+          : await this.connection.createTable(TABLE, kept.map(toRow), options);
+      fresh.close();
+    }
+    await this.table.checkoutLatest();
+    await this.table.optimize({ cleanupOlderThan: new Date() });
+  }
+
   /** Joins the small files that many puts leave behind. */
   async compact(): Promise<void> {
     await this.table.optimize();

@@ -42,7 +42,8 @@ export interface IndexOptions extends EmbedOptions {
   readonly warn?: (message: string) => void;
 }
 
-const FOLDER = 'index';
+/** The folder of the index in its corpus. */
+export const FOLDER = 'index';
 /** Series that share a run of the encoder. */
 const ROWS = 4;
 

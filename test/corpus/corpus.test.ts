@@ -79,7 +79,7 @@ describe('interruptions', () => {
     ]);
     const failed = both.filter((one) => one.status === 'rejected');
     expect(failed.length).toBeLessThanOrEqual(1);
-    for (const one of failed) expect(String(one.reason)).toMatch(/one ingest at a time/);
+    for (const one of failed) expect(String(one.reason)).toMatch(/one command at a time/);
     await withCorpus(corpus, async (c) => expect(await c.list()).toHaveLength(1));
   });
 });

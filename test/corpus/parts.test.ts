@@ -53,7 +53,7 @@ describe('lock', () => {
   it('lets one in at a time', async () => {
     const dir = await folder();
     const unlock = await lock(dir);
-    await expect(lock(dir)).rejects.toThrow(/one ingest at a time/);
+    await expect(lock(dir)).rejects.toThrow(/one command at a time/);
     await unlock();
     await (
       await lock(dir)
@@ -65,7 +65,7 @@ describe('lock', () => {
     const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
     await once(child, 'spawn');
     await writeFile(join(dir, 'lock'), JSON.stringify({ pid: child.pid, host: hostname() }));
-    await expect(lock(dir)).rejects.toThrow(/one ingest at a time/);
+    await expect(lock(dir)).rejects.toThrow(/one command at a time/);
     child.kill('SIGKILL');
     await once(child, 'exit');
     await (

@@ -1,0 +1,78 @@
+/** Taking series out of the index of a corpus. */
+import { rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Connection } from '@lancedb/lancedb';
+import type { Series } from '../corpus/series.js';
+import { FOLDER } from './index-store.js';
+import { PROMPTS } from './prompts.js';
+
+export interface Unindexed {
+  /** Vectors of series, and texts with their vectors, that were removed. */
+  readonly images: number;
+  readonly texts: number;
+}
+
+/**
+ * Removes the vectors of the series `gone` from the index of the corpus in `dir`, and their texts where none of `kept`
+ * has the same, so that no file of the index holds them. An index left without series is removed, as is one that is
+ * being made (that command fails and can be run again) or that was about to be replaced.
+ */
+export async function withdrawFromIndex(
+  dir: string,
+  gone: readonly Series[],
+  kept: readonly Series[],
+): Promise<Unindexed> {
+  for (const name of [`.${FOLDER}.partial`, `.${FOLDER}.old`])
+    await rm(join(dir, name), { recursive: true, force: true });
+  const folder = join(dir, FOLDER);
+  if (!(await stat(folder).catch(() => null))) return { images: 0, texts: 0 };
+  const { connect } = await import('@lancedb/lancedb');
+  const db = await connect(folder);
+  let images: Removed;
+  let texts: Removed = { removed: 0, left: 0 };
+  try {
+    images = await removeRows(db, 'images', 'id', new Set(gone.map(({ id }) => id)));
+    const stay = new Set([...kept.map(({ text }) => text), ...PROMPTS]);
+    const lost = new Set(gone.map(({ text }) => text).filter((text) => !stay.has(text)));
+    if ((await db.tableNames()).includes('texts')) texts = await removeRows(db, 'texts', 'text', lost);
+  } finally {
+    db.close();
+  }
+  if (images.left === 0) await rm(folder, { recursive: true, force: true });
+  return { images: images.removed, texts: texts.removed };
+}
+
+interface Removed {
+  readonly removed: number;
+  readonly left: number;
+}
+
+async function removeRows(
+  db: Connection,
+  name: string,
+  column: 'id' | 'text',
+  values: ReadonlySet<string>,
+): Promise<Removed> {
+  const table = await db.openTable(name);
+  try {
+    const before = await table.countRows();
+    const quoted = [...values].map((value) => `'${value.replaceAll("'", "''")}'`);
+    const query = table.query();
+    const rest = await (
+      quoted.length === 0 ? query : query.where(`${column} NOT IN (${quoted.join(', ')})`)
+    ).toArrow();
+    if (rest.numRows < before) {
+      // Deleting only marks rows as gone in a file that keeps them; written anew, the table is without them.
+      const fresh =
+        rest.numRows === 0
+          ? await db.createEmptyTable(name, rest.schema, { mode: 'overwrite' })
+          : await db.createTable(name, rest, { mode: 'overwrite' });
+      fresh.close();
+    }
+    await table.checkoutLatest();
+    await table.optimize({ cleanupOlderThan: new Date() });
+    return { removed: before - rest.numRows, left: rest.numRows };
+  } finally {
+    table.close();
+  }
+}
