@@ -270,7 +270,10 @@ describe('files that are no slices of an MR volume', () => {
     const { series, skipped: left } = groupSeries(instances);
     expect(left.map(({ path, reason }) => [paths.indexOf(path), reason])).toEqual([
       [0, 'modality is CT, not MR'],
-      [1, 'it is an enhanced or multi-frame image, which is not supported yet'],
+      [
+        1,
+        'it is a multi-frame image without functional groups for every frame, which would say where each lies',
+      ],
       [2, 'it is a Siemens mosaic (many slices in one image), which is not supported yet'],
       [3, 'its position or orientation is missing or malformed'],
       [4, 'it is truncated: the pixels end before the last row'],
@@ -300,7 +303,11 @@ describe('files that are no slices of an MR volume', () => {
       { bits: { allocated: 12, stored: 12, high: 11, signed: false } },
       /pixels have 12 bits/,
     ],
-    ['enhanced', { sopClassUid: '1.2.840.10008.5.1.4.1.1.4.1' }, /enhanced or multi-frame/],
+    [
+      'enhanced',
+      { sopClassUid: '1.2.840.10008.5.1.4.1.1.4.1' },
+      /multi-frame image without functional groups/,
+    ],
     ['absurd size', { rows: 60000 }, /7×60000 pixels, more than any MR image/],
     ['no rows', { rows: null }, /rows or columns are missing/],
     ['no modality', { modality: '' }, /modality is not given/],
@@ -323,7 +330,8 @@ describe('files that are no slices of an MR volume', () => {
     );
     expect(reasons).toEqual({
       'deflated.dcm': 'modality is OT, not MR',
-      'explicit_little.dcm': 'it is an enhanced or multi-frame image, which is not supported yet',
+      'explicit_little.dcm':
+        'it is a multi-frame image without functional groups for every frame, which would say where each lies',
       'jpeg_2000.dcm': 'modality is CT, not MR',
       'jpeg_baseline_8bit.dcm': 'modality is XA, not MR',
       'jpeg_lossless_sel1.dcm': 'modality is CT, not MR',

@@ -1,6 +1,6 @@
 /** The top-level elements of one data set and typed access to their values (PS3.5 section 6.2). */
 import { TextDecoder } from 'node:util';
-import { type Element, type Encoding, PIXEL_DATA, UNDEFINED_LENGTH } from './parse.js';
+import { DataSetReader, type Element, type Encoding, PIXEL_DATA, UNDEFINED_LENGTH } from './parse.js';
 
 // Specific Character Set (0008,0005) defined terms (PS3.3 C.12.1.1.2) to the Encoding Standard's labels.
 const CHARSETS: Readonly<Record<string, string>> = {
@@ -106,6 +106,24 @@ export class DataSet {
     for (let at = 0; at + 8 <= element.length; at += 8)
       values.push(this.view.getFloat64(element.offset + at, this.encoding.littleEndian));
     return values;
+  }
+
+  /** The items of a sequence (PS3.5 section 7.5), a data set each; none where it is absent. */
+  sequence(tag: number): DataSet[] {
+    const element = this.elements.get(tag);
+    if (element === undefined || element.length === 0) return [];
+    const encoding = { ...this.encoding, explicit: this.encoding.explicit && element.vr !== 'UN' };
+    return new DataSetReader(this.bytes, this.encoding).items(element).map((elements) => {
+      const item = new DataSet(this.bytes, encoding);
+      item.decoder = this.decoder;
+      for (const inner of elements) item.add(inner);
+      return item;
+    });
+  }
+
+  /** A data set without elements, to ask for what is not there. */
+  empty(): DataSet {
+    return new DataSet(this.bytes, this.encoding);
   }
 
   /**

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { DicomError } from './error.js';
 import type { DicomInstance } from './instance.js';
-import { fragmentsAt } from './parse.js';
+import { fragmentsAt, frameOfFragments } from './parse.js';
 import { decodeRle } from './rle.js';
 import { startOf } from './start.js';
 import { codingOf } from './syntax.js';
@@ -35,24 +35,52 @@ const listen: Print = (line) => {
   if (/error|warning/i.test(line)) complaints.push(line);
 };
 
+/** What was read of files with several frames, so that each is read once; by path. */
+export type ReadFiles = Map<string, Promise<PixelSource>>;
+
+interface PixelSource {
+  /** The file, inflated where it is deflated. */
+  readonly bytes: Uint8Array;
+  /** Empty where the pixels are not encapsulated. */
+  readonly fragments: readonly Uint8Array[];
+}
+
+async function read(instance: DicomInstance): Promise<PixelSource> {
+  const file = await readFile(instance.path);
+  if (codingOf(instance.transferSyntax) === 'native')
+    return { bytes: startOf(file, file.length, instance.path).bytes, fragments: [] };
+  const { offset, length } = instance.pixels!;
+  if (length !== 0xffffffff) throw new Error('pixels are not in fragments');
+  return { bytes: file, fragments: fragmentsAt(file, offset) };
+}
+
+function sourceOf(instance: DicomInstance, files: ReadFiles): Promise<PixelSource> {
+  if (instance.numberOfFrames === 1) return read(instance);
+  const known = files.get(instance.path) ?? read(instance);
+  files.set(instance.path, known);
+  return known;
+}
+
 /**
- * The stored pixel cells of the only frame of `instance`, `byteLength` bytes of little-endian values.
+ * The stored pixel cells of `instance`, one frame, as `byteLength` bytes of little-endian values.
  *
  * @throws DicomError when the stream is damaged or holds another size than the header says.
  */
-export async function decodeFrame(instance: DicomInstance, byteLength: number): Promise<Uint8Array> {
-  const file = await readFile(instance.path);
+export async function decodeFrame(
+  instance: DicomInstance,
+  byteLength: number,
+  files: ReadFiles = new Map(),
+): Promise<Uint8Array> {
   const coding = codingOf(instance.transferSyntax);
-  const { offset, length } = instance.pixels!;
-  if (coding === 'native') {
-    const { bytes } = startOf(file, file.length, instance.path);
-    return bytes.subarray(offset, offset + byteLength);
-  }
   try {
-    if (length !== 0xffffffff) throw new Error('pixels are not in fragments');
-    const frame = joinFragments(fragmentsAt(file, offset));
+    const { bytes, fragments } = await sourceOf(instance, files);
+    const { offset } = instance.pixels!;
+    if (coding === 'native') return bytes.subarray(offset, offset + byteLength);
+    const frame = frameOfFragments(fragments, instance.frame ?? 0, instance.numberOfFrames);
     return await decode(coding, frame, instance, byteLength);
   } catch (error) {
+    // An unreadable file says so itself, and so does a damaged deflated one.
+    if (error instanceof Error && ('code' in error || coding === 'native')) throw error;
     // C++ exceptions come out of WebAssembly as bare numbers.
     const why = error instanceof Error ? error.message : 'the compressed stream is damaged';
     throw new DicomError(
@@ -75,13 +103,6 @@ async function decode(
     throw new Error('internal: no decoder for this transfer syntax');
   const [module, className] = CODECS[coding];
   return widen(await decodeWith(module, className, frame, instance), byteLength, bits.allocated);
-}
-
-/** A frame of a single-frame image may span fragments (PS3.5 section A.4); the first item is the offset table. */
-function joinFragments(fragments: readonly Uint8Array[]): Uint8Array {
-  const frame = fragments.slice(1);
-  if (frame.length === 0) throw new Error('there are no fragments');
-  return frame.length === 1 ? frame[0]! : Buffer.concat(frame);
 }
 
 async function decodeWith(

@@ -18,7 +18,7 @@ export interface DicomSeries {
   readonly part: string;
   /** The header of the first slice along the normal. */
   readonly header: DicomInstance;
-  /** Files in order along the normal, and the index k at which each lies. */
+  /** Files or frames in order along the normal, and the index k at which each lies. */
   readonly slices: readonly { readonly instance: DicomInstance; readonly k: number }[];
   /** [columns, rows, slice positions], missing positions counted. */
   readonly shape: Vec3;
@@ -57,12 +57,15 @@ export interface Stack {
 const SAME_PLACE_MM = { least: 0.02, most: 0.3 };
 // Larger than any MR image; a damaged header must not ask for the memory.
 const MAX_SIDE = 8192;
-const ENHANCED_MR = '1.2.840.10008.5.1.4.1.1.4.1';
+const MULTI_FRAME = new Set([
+  '1.2.840.10008.5.1.4.1.1.4.1', // Enhanced MR Image Storage
+  '1.2.840.10008.5.1.4.1.1.4.4', // Legacy Converted Enhanced MR Image Storage
+]);
 // Distances of neighbours that differ by less than this share of the step are one step (dcm2niix warns at 10% too).
 const STEP_TOLERANCE = 0.1;
 
 /**
- * Groups MR image files into volumes. Files are grouped by Series Instance UID, then by orientation, matrix, pixel
+ * Groups MR image files into volumes; the frames of a multi-frame file count as files. They are grouped by Series Instance UID, then by orientation, matrix, pixel
  * spacing and image type; where slices still share positions the stack is split by what tells them apart (echo,
  * b-value, direction, time, acquisition …). Slices are sorted along the cross product of the image orientation's
  * row and column vectors (PS3.3 C.7.6.2.1.1). A distance of n steps is a gap of n - 1 missing slices; a distance
@@ -74,7 +77,7 @@ export function groupSeries(instances: readonly DicomInstance[]): GroupedSeries 
   const skipped: SkippedFile[] = [];
   const bySeries = new Map<string, Placed[]>();
   const seen = new Set<string>();
-  for (const instance of instances) {
+  for (const instance of instances.flatMap((file) => (file.frames.length > 0 ? file.frames : [file]))) {
     const reason = unusable(instance);
     const placed = reason === null ? place(instance) : null;
     if (placed === null) {
@@ -84,11 +87,12 @@ export function groupSeries(instances: readonly DicomInstance[]): GroupedSeries 
       });
       continue;
     }
-    if (instance.sopInstanceUid !== '' && seen.has(instance.sopInstanceUid)) {
+    const uid = `${instance.sopInstanceUid}/${instance.frame ?? 0}`;
+    if (instance.sopInstanceUid !== '' && seen.has(uid)) {
       skipped.push({ path: instance.path, reason: 'a copy of a file already read (same SOP Instance UID)' });
       continue;
     }
-    seen.add(instance.sopInstanceUid);
+    seen.add(uid);
     const key = `${instance.studyUid}/${instance.seriesUid}`;
     const list = bySeries.get(key);
     if (list === undefined) bySeries.set(key, [placed]);
@@ -102,7 +106,12 @@ export function groupSeries(instances: readonly DicomInstance[]): GroupedSeries 
       .flatMap(splitAtIrregularities);
     for (const stack of stacks) series.push(toSeries(stack, stacks.length > 1));
   }
-  return { series, skipped };
+  return { series, skipped: onceEach(skipped) };
+}
+
+/** The frames of a file are often left out for the same reason. */
+function onceEach(skipped: readonly SkippedFile[]): SkippedFile[] {
+  return [...new Map(skipped.map((file) => [`${file.path}\n${file.reason}`, file])).values()];
 }
 
 /** Why a file is no slice of an MR volume; null when it is one. */
@@ -112,8 +121,8 @@ function unusable(instance: DicomInstance): string | null {
   if (pixels === null) return 'it has no pixel data';
   if (instance.imageType.includes('MOSAIC'))
     return 'it is a Siemens mosaic (many slices in one image), which is not supported yet';
-  if (instance.numberOfFrames > 1 || instance.sopClassUid === ENHANCED_MR)
-    return 'it is an enhanced or multi-frame image, which is not supported yet';
+  if (instance.frame === null && (instance.numberOfFrames > 1 || MULTI_FRAME.has(instance.sopClassUid)))
+    return 'it is a multi-frame image without functional groups for every frame, which would say where each lies';
   if (transferSyntaxName(instance.transferSyntax) === null)
     return `its transfer syntax ${instance.transferSyntax} is not supported`;
   if (instance.samplesPerPixel !== 1 || !/^(MONOCHROME[12])?$/.test(instance.photometric))

@@ -2,13 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { DataSet } from './dataset.js';
+import { framesOf } from './enhanced.js';
 import { DicomError } from './error.js';
 import { identifying } from './identifying.js';
 import { DataSetReader, NeedMoreBytes, PIXEL_DATA } from './parse.js';
+import { type Orientation, orientationOf, pairOf, type Triple, tripleOf } from './plane.js';
 import { startOf } from './start.js';
 import { readDiffusion } from './vendor.js';
-
-type Triple = readonly [number, number, number];
 
 /** Where the pixels are. Offsets count from the start of the file, or of the inflated data set when deflated. */
 export interface PixelLocation {
@@ -80,7 +80,7 @@ export interface DicomInstance {
   /** Centre of the first pixel in LPS+ mm (PS3.3 C.7.6.2.1.1). */
   readonly imagePosition: Triple | null;
   /** Unit vectors, LPS+: along a row (column index rises), then down a column (row index rises). */
-  readonly imageOrientation: { readonly row: Triple; readonly column: Triple } | null;
+  readonly imageOrientation: Orientation | null;
   readonly bits: {
     readonly allocated: number;
     readonly stored: number;
@@ -93,6 +93,12 @@ export interface DicomInstance {
   readonly numberOfFrames: number;
   /** null where the file has no Pixel Data. */
   readonly pixels: PixelLocation | null;
+  /** Index among the frames of the file; null where the instance is the whole file. */
+  readonly frame: number | null;
+  /** Stack ID (0020,9056) of a frame; '' elsewhere. */
+  readonly stackId: string;
+  /** The images that a multi-frame file holds, each an instance of its own; empty where the file is one image. */
+  readonly frames: readonly DicomInstance[];
   /**
    * Every value in the file that could identify a person: names, identifiers, UIDs other than DICOM's own, dates,
    * accession numbers, institutions; nested ones too; names whole and in parts. Reads the file again.
@@ -162,7 +168,7 @@ function toInstance(path: string, fileSize: number, header: ParsedHeader): Dicom
   const decimal = (tag: number): number | null => dataSet.decimal(tag);
   const pixels = dataSet.element(PIXEL_DATA);
   const diffusion = readDiffusion(dataSet);
-  return {
+  const file: DicomInstance = {
     path,
     fileSize,
     transferSyntax,
@@ -219,8 +225,12 @@ function toInstance(path: string, fileSize: number, header: ParsedHeader): Dicom
     rescale: { slope: decimal(0x00281053) ?? 1, intercept: decimal(0x00281052) ?? 0 },
     numberOfFrames: decimal(0x00280008) ?? 1,
     pixels: pixels === undefined ? null : { offset: pixels.offset, length: pixels.length },
+    frame: null,
+    stackId: '',
+    frames: [],
     identifyingValues: () => identifying(readFileSync(path), path),
   };
+  return { ...file, frames: framesOf(dataSet, file) };
 }
 
 function bitsOf(dataSet: DataSet): DicomInstance['bits'] {
@@ -246,27 +256,4 @@ function ageInYears(text: string): number | null {
 function teslas(value: number | null): number | null {
   if (value === null || value <= 0) return null;
   return value > 25 ? value / 10000 : value;
-}
-
-function pairOf(values: readonly number[]): readonly [number, number] | null {
-  const [a, b] = values;
-  return a !== undefined && b !== undefined && a > 0 && b > 0 && Number.isFinite(a * b) ? [a, b] : null;
-}
-
-function tripleOf(values: readonly number[]): Triple | null {
-  const [x, y, z] = values;
-  return x !== undefined && y !== undefined && z !== undefined && Number.isFinite(x + y + z)
-    ? [x, y, z]
-    : null;
-}
-
-/** PS3.3 C.7.6.2.1.1 asks for two orthogonal unit vectors; what is far from that is no orientation. */
-function orientationOf(values: readonly number[]): DicomInstance['imageOrientation'] {
-  const row = tripleOf(values.slice(0, 3));
-  const column = tripleOf(values.slice(3, 6));
-  if (row === null || column === null) return null;
-  const lengths = [Math.hypot(...row), Math.hypot(...column)];
-  const dot = row[0] * column[0] + row[1] * column[1] + row[2] * column[2];
-  if (lengths.some((length) => Math.abs(length - 1) > 0.01) || Math.abs(dot) > 0.01) return null;
-  return { row, column };
 }

@@ -1,6 +1,7 @@
 /** Reads the pixels of a series into one volume. */
 import { open } from 'node:fs/promises';
 import type { Volume } from '../../volume/volume.js';
+import type { ReadFiles } from './decode.js';
 import { DicomError } from './error.js';
 import type { DicomSeries } from './group.js';
 import type { DicomInstance } from './instance.js';
@@ -31,6 +32,7 @@ export async function loadSeries(series: DicomSeries, options: LoadOptions = {})
   const stored = commonType(slices.map((slice) => slice.instance));
   const data = sameRescale && stored !== null ? new stored(area * count) : new Float32Array(area * count);
 
+  const files: ReadFiles = new Map();
   await eachLimited(slices, options.concurrency ?? 8, async ({ instance, k }) => {
     const target = data.subarray(k * area, (k + 1) * area);
     if (!(target instanceof Float32Array) && isPlain(instance)) {
@@ -38,7 +40,7 @@ export async function loadSeries(series: DicomSeries, options: LoadOptions = {})
       toIntegers(instance, target);
       return;
     }
-    const pixels = await decodeSlice(instance, area);
+    const pixels = await decodeSlice(instance, area, files);
     toIntegers(instance, pixels);
     if (!(target instanceof Float32Array)) target.set(pixels);
     else {
@@ -71,13 +73,13 @@ function isPlain(instance: DicomInstance): boolean {
   return codingOf(instance.transferSyntax) === 'native' && !instance.transferSyntax.endsWith('.99');
 }
 
-async function decodeSlice(instance: DicomInstance, length: number): Promise<StoredArray> {
+async function decodeSlice(instance: DicomInstance, length: number, files: ReadFiles): Promise<StoredArray> {
   const pixels = new (typeOf(instance))(length);
   if (isPlain(instance)) await readInto(instance, pixels);
   else {
     // Only compressed files pay for the decoders.
     const { decodeFrame } = await import('./decode.js');
-    const bytes = await decodeFrame(instance, pixels.byteLength);
+    const bytes = await decodeFrame(instance, pixels.byteLength, files);
     new Uint8Array(pixels.buffer).set(bytes);
   }
   return pixels;

@@ -60,6 +60,17 @@ export class DataSetReader {
     if (last > end) throw new NeedMoreBytes(last);
   }
 
+  /** The elements of every item of `sequence`, those of nested sequences left out. */
+  items(sequence: Element): Element[][] {
+    const items: Element[][] = [];
+    const visit = (element: Element, depth: number): boolean => {
+      if (depth === 1) items[items.length - 1]!.push(element);
+      return true;
+    };
+    this.walkSequence(sequence, 0, this.encoding.explicit, visit, () => items.push([]));
+    return items;
+  }
+
   /** Returns the offset after the last element read, or -1 when `visit` stopped the walk. */
   private walkItems(
     start: number,
@@ -90,6 +101,7 @@ export class DataSetReader {
     depth: number,
     explicit: boolean,
     visit: (element: Element, depth: number) => boolean,
+    onItem?: () => void,
   ): number {
     const undefinedLength = sequence.length === UNDEFINED_LENGTH;
     const end = undefinedLength ? Infinity : sequence.offset + sequence.length;
@@ -107,6 +119,7 @@ export class DataSetReader {
           );
         return end;
       }
+      onItem?.();
       const itemEnd = length === UNDEFINED_LENGTH ? end : at + 8 + length;
       at = this.walkItems(at + 8, itemEnd, depth + 1, nested, visit);
       if (at < 0) return -1;
@@ -196,4 +209,30 @@ export function fragmentsAt(bytes: Uint8Array, offset: number): Uint8Array[] {
     at += 8 + length;
   }
   throw new DicomError('the fragments have no end');
+}
+
+/**
+ * The fragments of frame `frame` of `count`, joined (PS3.5 section A.4): all of them in a single-frame image, else
+ * those between two entries of the Basic Offset Table, else the one with the frame's number. `fragments` are those
+ * of fragmentsAt, the table first.
+ */
+export function frameOfFragments(fragments: readonly Uint8Array[], frame: number, count: number): Uint8Array {
+  const [table, ...rest] = fragments;
+  if (table === undefined || rest.length === 0) throw new Error('there are no fragments');
+  if (count === 1) return joined(rest);
+  if (rest.length === count) return rest[frame]!;
+  if (table.length !== 4 * count)
+    throw new Error(`there are ${rest.length} fragments for ${count} frames and no offset table`);
+  const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
+  // Offsets count from the first byte of the first item after the table, to the items' first bytes.
+  const start = view.getUint32(4 * frame, true);
+  const end = frame + 1 < count ? view.getUint32(4 * frame + 4, true) : Infinity;
+  const first = rest[0]!.byteOffset;
+  const own = rest.filter((one) => one.byteOffset - first >= start && one.byteOffset - first < end);
+  if (own.length === 0) throw new Error(`the offset table has no fragments for frame ${frame + 1}`);
+  return joined(own);
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
 }

@@ -4,6 +4,7 @@ import type { Placed, SkippedFile, Stack } from './group.js';
 
 /** What can tell slices at one position apart, in the order in which it is tried. */
 const DISCRIMINATORS: readonly { name: string; of: (instance: DicomInstance) => string | number | null }[] = [
+  { name: 'stack', of: (i) => i.stackId },
   { name: 'echo', of: (i) => i.echoNumber },
   { name: 'echo time', of: (i) => i.echoTime },
   { name: 'b-value', of: (i) => i.diffusionBValue },
@@ -16,7 +17,7 @@ const DISCRIMINATORS: readonly { name: string; of: (instance: DicomInstance) => 
   { name: 'trigger time', of: (i) => i.triggerTime },
 ];
 
-/** Slices of one stack by position, each list in order of Instance Number. */
+/** Slices of one stack by position, each list in order of Instance Number and frame. */
 function byPosition(placed: readonly Placed[], samePlaceMm: number): Placed[][] {
   const positions: Placed[][] = [];
   for (const slice of [...placed].sort((a, b) => a.depth - b.depth)) {
@@ -25,7 +26,8 @@ function byPosition(placed: readonly Placed[], samePlaceMm: number): Placed[][] 
     else positions.push([slice]);
   }
   const number = (p: Placed): number => p.instance.instanceNumber ?? 0;
-  for (const here of positions) here.sort((a, b) => number(a) - number(b));
+  const frame = (p: Placed): number => p.instance.frame ?? 0;
+  for (const here of positions) here.sort((a, b) => number(a) - number(b) || frame(a) - frame(b));
   return positions;
 }
 
