@@ -1,6 +1,7 @@
 /** "Resize and adapt": a volume of any shape, spacing and orientation becomes cubes of anatomy with places in mm. */
 import { intensityStats, type IntensityStats } from './intensity.js';
 import { boundsMm, buildPyramid, sampleBlock, type Pyramid } from './sampling.js';
+import { trimPadding } from './trim.js';
 import { VolumeError, type Volume } from './volume.js';
 
 /** Cubes of anatomy, in the order z, y, x of their grid. */
@@ -22,12 +23,15 @@ export interface TokenSet {
 
 /** A volume with the statistics and the averaged copies that cutting tokens needs; copies are made once per scale. */
 export class Prepared {
+  /** The volume without padding. */
+  readonly volume: Volume;
   readonly stats: IntensityStats;
   private readonly pyramids = new Map<number, Pyramid>();
 
   /** @throws VolumeError when the volume holds nothing (see {@link intensityStats}). */
-  constructor(readonly volume: Volume) {
-    this.stats = intensityStats(volume);
+  constructor(volume: Volume) {
+    this.volume = trimPadding(volume);
+    this.stats = intensityStats(this.volume);
   }
 
   /** The volume averaged for samples `sampleMm` apart. */

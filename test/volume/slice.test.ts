@@ -12,7 +12,7 @@ function ballWithSpot(spot: [number, number, number]): Volume {
     for (let j = 0; j < n; j++)
       for (let i = 0; i < n; i++, at++) {
         const [x, y, z] = [2 * i - 59, 2 * j - 59, 2 * k - 59] as const;
-        if (Math.hypot(x, y, z) < 50) data[at] = 40 + ((i * 7 + j * 13 + k * 5) % 100);
+        if (Math.hypot(x, y, z) < 50) data[at] = 80 + 0.3 * x;
         if (Math.hypot(x - spot[0], y - spot[1], z - spot[2]) < 12) data[at] = 400;
       }
   return {
