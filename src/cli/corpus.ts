@@ -1,6 +1,7 @@
 /** `precess corpus`: look into a corpus. */
 import type { Command } from 'commander';
 import type { Series } from '../corpus/index.js';
+import { registerCheck } from './corpus-check.js';
 import { registerExport } from './corpus-export.js';
 import { registerWithdraw } from './corpus-withdraw.js';
 import { log, printJson, wholeNumber } from './shared.js';
@@ -15,7 +16,7 @@ interface LsOptions {
 export function registerCorpus(program: Command): void {
   const corpus = program
     .command('corpus')
-    .description('list, show, export and withdraw the series of a corpus');
+    .description('list, show, export, check and withdraw the series of a corpus');
   corpus
     .command('ls')
     .description('list series')
@@ -38,6 +39,7 @@ export function registerCorpus(program: Command): void {
     .addHelpText('after', '\nExample:\n  precess corpus show se-4f2a01c3b5d79e68 --corpus corpus --json\n')
     .action(show);
   registerExport(corpus);
+  registerCheck(corpus);
   registerWithdraw(corpus);
 }
 

@@ -1,4 +1,5 @@
 /** The corpus: ingest, store, series table, splits. */
+export { type Checked, checkCorpus, type Finding, type SeriesCheck } from './check.js';
 export { Corpus, type ListOptions } from './corpus.js';
 export { CorpusError } from './error.js';
 export { type Exported, exportNifti, type ExportOptions } from './export.js';
