@@ -50,6 +50,7 @@ const inDir = (...path: string[]): string => join(dir, ...path);
 
 describe('usage', () => {
   const commands = [
+    ...['corpus export', 'corpus check', 'corpus withdraw'],
     ...['ingest', 'corpus ls', 'corpus show', 'pretrain', 'align', 'embed', 'index', 'search', 'describe'],
     'demo',
   ];
@@ -62,7 +63,7 @@ describe('usage', () => {
   });
 
   it.each(commands)('%s refuses an option that it does not have', async (command) => {
-    const given = ['--corpus', 'c', '--run', 'r', '--model', 'm'];
+    const given = ['--corpus', 'c', '--run', 'r', '--model', 'm', '--nifti', 'n'];
     const { stdout } = await precess(...command.split(' '), '--help');
     const args = given.filter((_, n) => stdout.includes(`${given[n - (n % 2)]!} <`));
     const argument = /\[options\] <src/.test(stdout) || command === 'ingest' ? ['x'] : [];
