@@ -38,20 +38,25 @@ function damaged(
 
 describe('DICOM with damaged bytes', () => {
   const names = [
-    'explicit-u12',
-    'implicit-u12',
-    'big-u12',
-    'deflated',
-    'bare-implicit',
-    'rle-u12',
-    'jpeg-ls-u12',
+    'dicom/explicit-u12',
+    'dicom/implicit-u12',
+    'dicom/big-u12',
+    'dicom/deflated',
+    'dicom/bare-implicit',
+    'dicom/rle-u12',
+    'dicom/jpeg-ls-u12',
+    'enhanced/diffusion',
+    'enhanced/gap-rle',
+    'mosaic/time-1',
   ];
   it.each(names)('%s is read, left out, or a DicomError', async (name) => {
-    const bytes = readFileSync(join(FIXTURES, `dicom/${name}.dcm`));
-    const path = join(temporary, `${name}.dcm`);
+    const bytes = readFileSync(join(FIXTURES, `${name}.dcm`));
+    const path = join(temporary, `${name.replace('/', '-')}.dcm`);
+    // The headers of files with several slices are longer.
+    const header = name.startsWith('dicom/') ? 1400 : 4000;
     await fc.assert(
       fc.asyncProperty(damage, async (changes) => {
-        writeFileSync(path, damaged(bytes, changes, Math.min(bytes.length, 1400)));
+        writeFileSync(path, damaged(bytes, changes, Math.min(bytes.length, header)));
         isDicom(readFileSync(path).subarray(0, 132));
         try {
           const instance = await readDicomHeader(path);

@@ -274,7 +274,7 @@ describe('files that are no slices of an MR volume', () => {
         1,
         'it is a multi-frame image without functional groups for every frame, which would say where each lies',
       ],
-      [2, 'it is a Siemens mosaic (many slices in one image), which is not supported yet'],
+      [2, 'it is a Siemens mosaic (many slices in one image) without the number of slices or their normal'],
       [3, 'its position or orientation is missing or malformed'],
       [4, 'it is truncated: the pixels end before the last row'],
       [8, 'it has no pixel data'],

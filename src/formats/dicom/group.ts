@@ -65,7 +65,7 @@ const MULTI_FRAME = new Set([
 const STEP_TOLERANCE = 0.1;
 
 /**
- * Groups MR image files into volumes; the frames of a multi-frame file count as files. They are grouped by Series Instance UID, then by orientation, matrix, pixel
+ * Groups MR image files into volumes; the frames of a multi-frame file and the tiles of a mosaic count as files. They are grouped by Series Instance UID, then by orientation, matrix, pixel
  * spacing and image type; where slices still share positions the stack is split by what tells them apart (echo,
  * b-value, direction, time, acquisition …). Slices are sorted along the cross product of the image orientation's
  * row and column vectors (PS3.3 C.7.6.2.1.1). A distance of n steps is a gap of n - 1 missing slices; a distance
@@ -119,8 +119,8 @@ function unusable(instance: DicomInstance): string | null {
   const { pixels, rows, columns } = instance;
   if (instance.modality !== 'MR') return `modality is ${instance.modality || 'not given'}, not MR`;
   if (pixels === null) return 'it has no pixel data';
-  if (instance.imageType.includes('MOSAIC'))
-    return 'it is a Siemens mosaic (many slices in one image), which is not supported yet';
+  if (instance.frame === null && instance.imageType.includes('MOSAIC'))
+    return 'it is a Siemens mosaic (many slices in one image) without the number of slices or their normal';
   if (instance.frame === null && (instance.numberOfFrames > 1 || MULTI_FRAME.has(instance.sopClassUid)))
     return 'it is a multi-frame image without functional groups for every frame, which would say where each lies';
   if (transferSyntaxName(instance.transferSyntax) === null)
@@ -133,7 +133,8 @@ function unusable(instance: DicomInstance): string | null {
   if (rows > MAX_SIDE || columns > MAX_SIDE)
     return `it has ${columns}×${rows} pixels, more than any MR image`;
   if (pixels.length !== 0xffffffff) {
-    const expected = (rows * columns * instance.bits.allocated) / 8;
+    const image = instance.tile ?? { rows, columns };
+    const expected = (image.rows * image.columns * instance.bits.allocated) / 8;
     const present = instance.transferSyntax.endsWith('.99')
       ? pixels.length
       : instance.fileSize - pixels.offset;

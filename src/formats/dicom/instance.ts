@@ -5,6 +5,7 @@ import { DataSet } from './dataset.js';
 import { framesOf } from './enhanced.js';
 import { DicomError } from './error.js';
 import { identifying } from './identifying.js';
+import { type Tile, tilesOf } from './mosaic.js';
 import { DataSetReader, NeedMoreBytes, PIXEL_DATA } from './parse.js';
 import { type Orientation, orientationOf, pairOf, type Triple, tripleOf } from './plane.js';
 import { startOf } from './start.js';
@@ -93,11 +94,13 @@ export interface DicomInstance {
   readonly numberOfFrames: number;
   /** null where the file has no Pixel Data. */
   readonly pixels: PixelLocation | null;
-  /** Index among the frames of the file; null where the instance is the whole file. */
+  /** Index among the frames (or the mosaic's tiles) of the file; null where the instance is the whole file. */
   readonly frame: number | null;
+  /** The part of the file's image that the instance is; null where it is all of it. */
+  readonly tile: Tile | null;
   /** Stack ID (0020,9056) of a frame; '' elsewhere. */
   readonly stackId: string;
-  /** The images that a multi-frame file holds, each an instance of its own; empty where the file is one image. */
+  /** The images that a multi-frame file or a mosaic holds, each an instance of its own; empty where the file is one image. */
   readonly frames: readonly DicomInstance[];
   /**
    * Every value in the file that could identify a person: names, identifiers, UIDs other than DICOM's own, dates,
@@ -226,11 +229,13 @@ function toInstance(path: string, fileSize: number, header: ParsedHeader): Dicom
     numberOfFrames: decimal(0x00280008) ?? 1,
     pixels: pixels === undefined ? null : { offset: pixels.offset, length: pixels.length },
     frame: null,
+    tile: null,
     stackId: '',
     frames: [],
     identifyingValues: () => identifying(readFileSync(path), path),
   };
-  return { ...file, frames: framesOf(dataSet, file) };
+  const frames = framesOf(dataSet, file);
+  return { ...file, frames: frames.length > 0 ? frames : tilesOf(dataSet, file) };
 }
 
 function bitsOf(dataSet: DataSet): DicomInstance['bits'] {

@@ -5,6 +5,7 @@ import type { ReadFiles } from './decode.js';
 import { DicomError } from './error.js';
 import type { DicomSeries } from './group.js';
 import type { DicomInstance } from './instance.js';
+import type { Tile } from './mosaic.js';
 import { codingOf } from './syntax.js';
 
 export interface LoadOptions {
@@ -32,15 +33,15 @@ export async function loadSeries(series: DicomSeries, options: LoadOptions = {})
   const stored = commonType(slices.map((slice) => slice.instance));
   const data = sameRescale && stored !== null ? new stored(area * count) : new Float32Array(area * count);
 
-  const files: ReadFiles = new Map();
+  const opened: Opened = { files: new Map(), mosaics: new Map() };
   await eachLimited(slices, options.concurrency ?? 8, async ({ instance, k }) => {
     const target = data.subarray(k * area, (k + 1) * area);
-    if (!(target instanceof Float32Array) && isPlain(instance)) {
+    if (!(target instanceof Float32Array) && isPlain(instance) && instance.tile === null) {
       await readInto(instance, target);
       toIntegers(instance, target);
       return;
     }
-    const pixels = await decodeSlice(instance, area, files);
+    const pixels = await decodeSlice(instance, area, opened);
     toIntegers(instance, pixels);
     if (!(target instanceof Float32Array)) target.set(pixels);
     else {
@@ -73,14 +74,37 @@ function isPlain(instance: DicomInstance): boolean {
   return codingOf(instance.transferSyntax) === 'native' && !instance.transferSyntax.endsWith('.99');
 }
 
-async function decodeSlice(instance: DicomInstance, length: number, files: ReadFiles): Promise<StoredArray> {
+/** What is read once though several slices lie in it; mosaics by path. */
+interface Opened {
+  readonly files: ReadFiles;
+  readonly mosaics: Map<string, Promise<StoredArray>>;
+}
+
+async function decodeSlice(instance: DicomInstance, length: number, opened: Opened): Promise<StoredArray> {
+  if (instance.tile !== null) return cutTile(instance, instance.tile, opened);
   const pixels = new (typeOf(instance))(length);
   if (isPlain(instance)) await readInto(instance, pixels);
   else {
     // Only compressed files pay for the decoders.
     const { decodeFrame } = await import('./decode.js');
-    const bytes = await decodeFrame(instance, pixels.byteLength, files);
+    const bytes = await decodeFrame(instance, pixels.byteLength, opened.files);
     new Uint8Array(pixels.buffer).set(bytes);
+  }
+  return pixels;
+}
+
+async function cutTile(instance: DicomInstance, tile: Tile, opened: Opened): Promise<StoredArray> {
+  const { rows, columns } = tile;
+  const mosaic =
+    opened.mosaics.get(instance.path) ??
+    decodeSlice({ ...instance, rows, columns, tile: null }, rows * columns, opened);
+  opened.mosaics.set(instance.path, mosaic);
+  const image = await mosaic;
+  const width = instance.columns!;
+  const pixels = new (typeOf(instance))(width * instance.rows!);
+  for (let y = 0; y < instance.rows!; y++) {
+    const from = (tile.top + y) * columns + tile.left;
+    pixels.set(image.subarray(from, from + width), y * width);
   }
   return pixels;
 }
