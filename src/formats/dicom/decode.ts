@@ -24,6 +24,7 @@ const CODECS = {
   'jpeg-baseline': ['@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasmjs', 'JPEGDecoder'],
   'jpeg-ls': ['@cornerstonejs/codec-charls/decodewasmjs', 'JpegLSDecoder'],
   'jpeg-2000': ['@cornerstonejs/codec-openjpeg/decodewasmjs', 'J2KDecoder'],
+  htj2k: ['@cornerstonejs/codec-openjph/wasmjs', 'HTJ2KDecoder'],
 } as const;
 
 const require = createRequire(import.meta.url);
@@ -101,6 +102,7 @@ async function decode(
   if (coding === 'jpeg-lossless') return widen(decodeLossless(frame), byteLength, bits.allocated);
   if (coding === null || coding === 'native')
     throw new Error('internal: no decoder for this transfer syntax');
+  if (coding === 'htj2k') expectEnd(frame);
   const [module, className] = CODECS[coding];
   return widen(await decodeWith(module, className, frame, instance), byteLength, bits.allocated);
 }
@@ -134,13 +136,20 @@ async function decodeWith(
   }
 }
 
+/**
+ * Some decoders read on past a stream that was cut off, or fill up what is missing, so its end is looked for first:
+ * the EOI marker of JPEG, the EOC marker of JPEG 2000, which are the same two bytes.
+ */
+function expectEnd(frame: Uint8Array): void {
+  if (Buffer.from(frame.subarray(-16)).indexOf('ffd9', 'hex') < 0) throw new Error('the stream has no end');
+}
+
 interface LosslessDecoder {
   decode(buffer: ArrayBuffer, offset: number, length: number): Uint8Array | Uint16Array;
 }
 
 function decodeLossless(frame: Uint8Array): Uint8Array {
-  // The decoder reads on past a stream that was cut off, so its end (the EOI marker) is looked for first.
-  if (Buffer.from(frame.subarray(-16)).indexOf('ffd9', 'hex') < 0) throw new Error('the stream has no end');
+  expectEnd(frame);
   const { Decoder } = require('jpeg-lossless-decoder-js') as { Decoder: new () => LosslessDecoder };
   const copy = new Uint8Array(frame).buffer;
   const values = new Decoder().decode(copy, 0, copy.byteLength);
