@@ -232,11 +232,14 @@ function toInstance(path: string, fileSize: number, header: ParsedHeader): Dicom
     tile: null,
     stackId: '',
     frames: [],
-    identifyingValues: () => identifying(readFileSync(path), path),
+    identifyingValues: identifyingIn(path),
   };
   const frames = framesOf(dataSet, file);
   return { ...file, frames: frames.length > 0 ? frames : tilesOf(dataSet, file) };
 }
+
+// Made here, because a function made in toInstance would keep the header's bytes in memory.
+const identifyingIn = (path: string) => (): string[] => identifying(readFileSync(path), path);
 
 function bitsOf(dataSet: DataSet): DicomInstance['bits'] {
   const allocated = dataSet.binary(0x00280100) ?? 16;
