@@ -11,7 +11,7 @@ interface Options {
 export function registerCheck(corpus: Command): void {
   corpus
     .command('check')
-    .description('read every series and list what is broken or suspicious')
+    .description('Read every series and list what is broken or suspicious.')
     .requiredOption('--corpus <dir>', 'the corpus')
     .option('--json', 'print one JSON document on stdout')
     .addHelpText(

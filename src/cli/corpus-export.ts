@@ -13,7 +13,7 @@ interface Options {
 export function registerExport(corpus: Command): void {
   corpus
     .command('export')
-    .description('write series as <id>.nii.gz, with what the corpus knows of each in <id>.json')
+    .description('Write series as <id>.nii.gz, with what the corpus knows of each in <id>.json.')
     .argument('[id...]', 'ids of series (default: all)')
     .requiredOption('--corpus <dir>', 'the corpus')
     .requiredOption('--nifti <dir>', 'the folder for the files; made where it is missing')

@@ -20,7 +20,7 @@ const MODELS =
 export function registerWithdraw(corpus: Command): void {
   corpus
     .command('withdraw')
-    .description('remove series with their voxels, text and vectors from a corpus for good')
+    .description('Remove series with their voxels, text and vectors from a corpus for good.')
     .requiredOption('--corpus <dir>', 'the corpus')
     .option('--patient <id>', 'every series of a patient: its id (pt-…) or the Patient ID of its DICOM files')
     .option('--source <id>', 'every series of a source (so-…)')

@@ -16,10 +16,10 @@ interface LsOptions {
 export function registerCorpus(program: Command): void {
   const corpus = program
     .command('corpus')
-    .description('list, show, export, check and withdraw the series of a corpus');
+    .description('List, show, export, check and withdraw the series of a corpus.');
   corpus
     .command('ls')
-    .description('list series')
+    .description('List series.')
     .requiredOption('--corpus <dir>', 'the corpus')
     .option('--where <filter>', 'an SQL condition on the columns of the series table')
     .option('--limit <n>', 'list at most this many', wholeNumber('--limit', 1))
@@ -31,7 +31,7 @@ export function registerCorpus(program: Command): void {
     .action(ls);
   corpus
     .command('show')
-    .description('show one series, or a summary of the whole corpus')
+    .description('Show one series, or a summary of the whole corpus.')
     .argument('[id]', 'id of a series')
     .requiredOption('--corpus <dir>', 'the corpus')
     .option('--where <filter>', 'summarise only the series that an SQL condition selects')

@@ -23,7 +23,7 @@ export function registerIngest(program: Command): void {
   program
     .command('ingest')
     .description(
-      'bring MR series (DICOM by content, NIfTI) into a corpus without anything that identifies a person',
+      'Bring MR series (DICOM by content, NIfTI) into a corpus without anything that identifies a person.',
     )
     .argument('<source...>', 'files and folders')
     .requiredOption('--corpus <dir>', 'the corpus; made where it is missing')
