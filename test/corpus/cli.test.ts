@@ -1,34 +1,13 @@
 /** The commands `ingest` and `corpus`: what goes to stdout, what fails and how. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Command } from 'commander';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { registerCorpus } from '../../src/cli/corpus.js';
-import { registerIngest } from '../../src/cli/ingest.js';
 import { CliError, UsageError } from '../../src/cli/shared.js';
 import { newUid } from '../../src/formats/dicom/index.js';
+import { run } from './command.js';
 import { dicom, folder } from './made.js';
 
 afterEach(() => vi.restoreAllMocks());
-
-/** Runs `precess ARGS` in this process and returns what it wrote. */
-async function run(...args: string[]): Promise<{ stdout: string; stderr: string }> {
-  const written = { stdout: '', stderr: '' };
-  for (const stream of ['stdout', 'stderr'] as const)
-    vi.spyOn(process[stream], 'write').mockImplementation((text) => {
-      written[stream] += String(text);
-      return true;
-    });
-  try {
-    const program = new Command('precess').exitOverride();
-    registerIngest(program);
-    registerCorpus(program);
-    await program.parseAsync(args, { from: 'user' });
-  } finally {
-    vi.restoreAllMocks();
-  }
-  return written;
-}
 
 describe('precess ingest and corpus', () => {
   it('ingest --json prints one document, and the listing finds the series', async () => {
