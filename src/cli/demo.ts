@@ -130,7 +130,7 @@ async function demo(flags: Flags, signal: AbortSignal): Promise<void> {
       const bar = progress(label, 0);
       const { series, skipped } = await ingest(sources, {
         corpus: at('corpus'),
-        rights: { licence, use },
+        rights: { licence, use, reference: null, expires: null, attribution: null },
         signal,
         onProgress({ phase, done, total }) {
           bar.total(total);

@@ -12,7 +12,7 @@ import { readVoxels } from './voxels.js';
 
 const MARKER = 'corpus.json';
 const FORMAT = 'precess-corpus';
-const VERSION = 1;
+const VERSION = 2;
 
 export interface ListOptions {
   /** SQL condition on the columns of the series table, such as "bodyPart = 'PROSTATE' AND fieldStrengthT > 1". */
@@ -158,7 +158,8 @@ function checkMarker(text: string, dir: string): void {
     throw new CorpusError(`open corpus: ${dir} must be a corpus, but its ${MARKER} is of something else`);
   if (marker.version !== VERSION)
     throw new CorpusError(
-      `open corpus: ${dir} must be of version ${VERSION}, got ${String(marker.version)}; update precess`,
+      `open corpus: ${dir} must be of version ${VERSION}, got ${String(marker.version)}; ` +
+        (Number(marker.version) < VERSION ? 'ingest its sources into a new corpus' : 'update precess'),
     );
 }
 

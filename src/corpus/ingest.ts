@@ -262,6 +262,16 @@ class Ingest {
       text: report === '' ? text : `${text} ${report}`,
       rights: this.options.rights ?? DEFAULT_RIGHTS,
       source: item.source,
+      axes: [],
+      confidence: { bodyPart: 0, contrast: 0, plane: 1 },
+      sex: null,
+      ageYears: null,
+      date: null,
+      report: null,
+      contentHash: '',
+      quality: null,
+      quarantined: null,
+      defaced: false,
     };
   }
 

@@ -10,7 +10,13 @@ export const USES = ['train', 'evaluate', 'share-weights', 'serve'] as const;
  * Without --rights: nothing is known of the licence, and whoever runs the command may train and evaluate with their
  * own data on their own machine; nothing made of it may leave the machine.
  */
-export const DEFAULT_RIGHTS: Rights = { licence: 'unspecified', use: ['train', 'evaluate'] };
+export const DEFAULT_RIGHTS: Rights = {
+  licence: 'unspecified',
+  use: ['train', 'evaluate'],
+  reference: null,
+  expires: null,
+  attribution: null,
+};
 
 /**
  * Reads "LICENCE:use,use", for instance "CC BY 4.0:train,evaluate,share-weights,serve".
@@ -31,5 +37,5 @@ export function parseRights(text: string): Rights {
       `rights: must be "LICENCE:use,use" with uses of ${USES.join(', ')}, got "${text}"; write for instance ` +
         '"CC BY 4.0:train,evaluate"',
     );
-  return { licence, use: [...new Set(use)] };
+  return { licence, use: [...new Set(use)], reference: null, expires: null, attribution: null };
 }

@@ -32,9 +32,53 @@ export const seriesSchema = z.object({
   missingSlices: z.array(z.number().int()),
   /** Report sentences where there is a report, else a sentence made from the header. */
   text: z.string(),
-  rights: z.object({ licence: z.string(), use: z.array(z.string()) }),
+  rights: z.object({
+    licence: z.string(),
+    /** "train", "evaluate", "share-weights", "serve". */
+    use: z.array(z.string()),
+    /** The consent or contract that permits these uses. */
+    reference: z.string().nullable().default(null),
+    /** The last day of these uses, YYYY-MM-DD; null where they do not end. */
+    expires: z.string().nullable().default(null),
+    /** Whom to name in what is made of the series. */
+    attribution: z.string().nullable().default(null),
+  }),
   /** Pseudonymous name of the source the series came from; never a path. */
   source: z.string(),
+  /** Where the volume stands among the volumes of its source series, one entry an axis beyond space; usually none. */
+  axes: z
+    .array(
+      z.object({
+        /** "time", "b-value", "echo", "part", "direction", "flip angle", … */
+        name: z.string(),
+        value: z.union([z.number(), z.string()]).nullable(),
+        index: z.number().int(),
+        /** Volumes along the axis in the source, kept or not. */
+        count: z.number().int(),
+      }),
+    )
+    .default([]),
+  /** How sure the normalised terms are, 0 to 1; 0 where the term is unknown. */
+  confidence: z
+    .object({ bodyPart: z.number(), contrast: z.number(), plane: z.number() })
+    .default({ bodyPart: 0, contrast: 0, plane: 0 }),
+  /** Kept only where ingest was told to retain patient characteristics; ages of 90 and above are 90. */
+  sex: z.enum(['F', 'M', 'O']).nullable().default(null),
+  ageYears: z.number().nullable().default(null),
+  /** Day of the acquisition, YYYY-MM-DD, shifted by the patient's secret offset; null where it is not kept. */
+  date: z.string().nullable().default(null),
+  /** The cleaned report, where there is one. */
+  report: z
+    .object({ findings: z.string(), impression: z.string(), other: z.string() })
+    .nullable()
+    .default(null),
+  /** HMAC-SHA256 under the corpus's key of what is stored: type, shape, affine, scaling and voxels. */
+  contentHash: z.string().default(''),
+  quality: z.object({ snr: z.number().nullable(), motion: z.number().nullable() }).nullable().default(null),
+  /** Why the series may not be used until a person has looked at it (burnt-in text); null where it may. */
+  quarantined: z.string().nullable().default(null),
+  /** Whether the face was taken out of the voxels. */
+  defaced: z.boolean().default(false),
 });
 
 export type Series = z.infer<typeof seriesSchema>;

@@ -32,7 +32,16 @@ export const COLUMNS: Readonly<Record<string, string>> = {
   text: 'text',
   licence: 'text',
   use: 'list of text',
+  reference: 'text',
+  expires: 'text',
+  attribution: 'text',
   source: 'text',
+  sex: 'text',
+  ageYears: 'number',
+  date: 'text',
+  contentHash: 'text',
+  quarantined: 'text',
+  defaced: 'true or false',
 };
 
 interface StoredKey {
@@ -49,9 +58,10 @@ async function loadLance(): Promise<typeof import('@lancedb/lancedb')> {
 }
 
 async function arrowSchema(): Promise<ArrowSchema> {
-  const { Field, FixedSizeList, Float64, Int32, List, Schema, Utf8 } = await import('apache-arrow');
+  const { Bool, Field, FixedSizeList, Float64, Int32, List, Schema, Utf8 } = await import('apache-arrow');
   const item = (type: ConstructorParameters<typeof Field>[1]): ArrowField => new Field('item', type, true);
   const text = (name: string): ArrowField => new Field(name, new Utf8(), false);
+  const maybe = (name: string): ArrowField => new Field(name, new Utf8(), true);
   return new Schema([
     ...['id', 'studyId', 'patientId', 'description', 'bodyPart', 'contrast', 'plane', 'manufacturer'].map(
       text,
@@ -65,15 +75,25 @@ async function arrowSchema(): Promise<ArrowSchema> {
     text('text'),
     text('licence'),
     new Field('use', new List(item(new Utf8())), false),
+    ...['reference', 'expires', 'attribution'].map(maybe),
     text('source'),
+    maybe('sex'),
+    new Field('ageYears', new Float64(), true),
+    maybe('date'),
+    text('contentHash'),
+    maybe('quarantined'),
+    new Field('defaced', new Bool(), false),
+    // What no filter asks for, as JSON: axes, confidence, report, quality.
+    text('details'),
     new Field('revision', new Int32(), false),
     new Field('instances', new Int32(), false),
   ]);
 }
 
 function toRow({ series, revision, instances }: StoredSeries): Record<string, unknown> {
-  const { affine, rights, ...rest } = series;
-  return { ...rest, affine: affine.flat(), licence: rights.licence, use: rights.use, revision, instances };
+  const { affine, rights, axes, confidence, report, quality, ...rest } = series;
+  const details = JSON.stringify({ axes, confidence, report, quality });
+  return { ...rest, affine: affine.flat(), ...rights, details, revision, instances };
 }
 
 function fromRow(row: Record<string, unknown>): StoredSeries {
@@ -82,11 +102,12 @@ function fromRow(row: Record<string, unknown>): StoredSeries {
   const affine = list('affine');
   const series = seriesSchema.parse({
     ...row,
+    ...(JSON.parse(row.details as string) as object),
     shape: list('shape'),
     spacingMm: list('spacingMm'),
     affine: [0, 4, 8, 12].map((at) => affine.slice(at, at + 4)),
     missingSlices: list('missingSlices'),
-    rights: { licence: row.licence, use: list('use') },
+    rights: { ...row, use: list('use') },
   });
   return { series, revision: row.revision as number, instances: row.instances as number };
 }

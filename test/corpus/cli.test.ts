@@ -29,7 +29,7 @@ describe('precess ingest and corpus', () => {
       added: number;
     };
     expect(result.added).toBe(2);
-    expect(result.series[0]!.rights).toEqual({
+    expect(result.series[0]!.rights).toMatchObject({
       licence: 'CC BY 4.0',
       use: ['train', 'evaluate', 'share-weights', 'serve'],
     });

@@ -135,7 +135,11 @@ describe('Corpus', () => {
     expect(await made.list()).toEqual([]);
     made.close();
     await writeFile(join(dir, 'new', 'corpus.json'), '{"format":"precess-corpus","version":99}');
-    await expect(Corpus.open(join(dir, 'new'))).rejects.toThrow(/version 1, got 99/);
+    await expect(Corpus.open(join(dir, 'new'))).rejects.toThrow(/version 2, got 99; update/);
+    await writeFile(join(dir, 'new', 'corpus.json'), '{"format":"precess-corpus","version":1}');
+    await expect(Corpus.open(join(dir, 'new'))).rejects.toThrow(
+      /got 1; ingest its sources into a new corpus/,
+    );
   });
 
   it('says what to do when voxels are gone', async () => {

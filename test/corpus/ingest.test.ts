@@ -272,7 +272,13 @@ describe('ingest', () => {
     const corpus = join(dir, 'c');
     await dicom(join(dir, 'in'));
     await ingest([join(dir, 'in')], { corpus });
-    const rights = { licence: 'CC BY 4.0', use: ['evaluate'] };
+    const rights = {
+      licence: 'CC BY 4.0',
+      use: ['evaluate'],
+      reference: 'DUA 12',
+      expires: '2031-01-31',
+      attribution: 'the archive',
+    };
     const result = await ingest([join(dir, 'in')], { corpus, rights });
     expect(result.series[0]!.rights).toEqual(rights);
     await withCorpus(corpus, async (c) => expect((await c.list())[0]!.rights).toEqual(rights));

@@ -38,7 +38,7 @@ describe('splitOf', () => {
 
 describe('parseRights', () => {
   it('reads licence and uses', () => {
-    expect(parseRights('CC BY 4.0:train,evaluate, share-weights')).toEqual({
+    expect(parseRights('CC BY 4.0:train,evaluate, share-weights')).toMatchObject({
       licence: 'CC BY 4.0',
       use: ['train', 'evaluate', 'share-weights'],
     });
