@@ -1,0 +1,99 @@
+/** How well a segmentation agrees with the truth: overlap, and distances between surfaces. */
+import { distanceMm } from '../volume/distance.js';
+import type { Vec3 } from '../volume/volume.js';
+import { EvaluateError } from './error.js';
+import { quantile } from './intervals.js';
+
+/** Two binary masks on one grid of [ni, nj, nk] voxels, i fastest; non-zero is inside. */
+export interface MaskPair {
+  readonly truth: ArrayLike<number>;
+  readonly predicted: ArrayLike<number>;
+  readonly shape: Vec3;
+  readonly spacingMm: Vec3;
+}
+
+/** Dice (1945): 2 |A and B| / (|A| + |B|); NaN where both are empty, which says nothing about a model. */
+export function dice({ truth, predicted }: Pick<MaskPair, 'truth' | 'predicted'>): number {
+  if (truth.length !== predicted.length)
+    throw new EvaluateError(
+      `Dice: both masks must be on one grid, got ${truth.length} and ${predicted.length} voxels; resample one first`,
+    );
+  let [both, total] = [0, 0];
+  for (let n = 0; n < truth.length; n++) {
+    const [a, b] = [truth[n] ? 1 : 0, predicted[n] ? 1 : 0];
+    both += a & b;
+    total += a + b;
+  }
+  return (2 * both) / total;
+}
+
+export interface SurfaceDistances {
+  /** From every surface voxel of the truth to the nearest of the prediction, in mm. */
+  readonly toPredicted: Float64Array;
+  /** From every surface voxel of the prediction to the nearest of the truth. */
+  readonly toTruth: Float64Array;
+}
+
+/**
+ * Distances between the surfaces. A surface voxel is one inside that shares a face with one outside or with the edge
+ * of the image. With one mask empty, distances to it are Infinity.
+ */
+export function surfaceDistances({ truth, predicted, shape, spacingMm }: MaskPair): SurfaceDistances {
+  const size = shape[0] * shape[1] * shape[2];
+  if (truth.length !== size || predicted.length !== size)
+    throw new EvaluateError(
+      `surface distance: both masks must have ${shape.join('×')} voxels, got ${truth.length} and ${predicted.length}`,
+    );
+  const [a, b] = [surface(truth, shape), surface(predicted, shape)];
+  const from = (here: Uint8Array, there: Uint8Array): Float64Array => {
+    const distances = distanceMm(there, shape, spacingMm);
+    return distances.filter((_, n) => here[n] === 1);
+  };
+  return { toPredicted: from(a, b), toTruth: from(b, a) };
+}
+
+/**
+ * The larger of the two directions' 95th percentiles of surface distance, in mm. NaN where both masks are empty,
+ * Infinity where one is.
+ */
+export function hausdorff95({ toPredicted, toTruth }: SurfaceDistances): number {
+  if (toPredicted.length === 0 && toTruth.length === 0) return NaN;
+  if (toPredicted.length === 0 || toTruth.length === 0) return Infinity;
+  return Math.max(...[toPredicted, toTruth].map((distances) => quantile(distances.toSorted(), 0.95)));
+}
+
+/**
+ * Normalised surface distance (surface Dice; Nikolov et al. 2018): the share of both surfaces that lies within
+ * `toleranceMm` of the other. NaN where both masks are empty, 0 where one is.
+ */
+export function normalisedSurfaceDistance(
+  { toPredicted, toTruth }: SurfaceDistances,
+  toleranceMm: number,
+): number {
+  const within = (distances: Float64Array): number => distances.filter((mm) => mm <= toleranceMm).length;
+  return (within(toPredicted) + within(toTruth)) / (toPredicted.length + toTruth.length);
+}
+
+function surface(mask: ArrayLike<number>, [ni, nj, nk]: Vec3): Uint8Array {
+  const out = new Uint8Array(ni * nj * nk);
+  for (let k = 0, n = 0; k < nk; k++)
+    for (let j = 0; j < nj; j++)
+      for (let i = 0; i < ni; i++, n++) {
+        if (!mask[n]) continue;
+        const inside =
+          i > 0 &&
+          i < ni - 1 &&
+          j > 0 &&
+          j < nj - 1 &&
+          k > 0 &&
+          k < nk - 1 &&
+          mask[n - 1] &&
+          mask[n + 1] &&
+          mask[n - ni] &&
+          mask[n + ni] &&
+          mask[n - ni * nj] &&
+          mask[n + ni * nj];
+        out[n] = inside ? 0 : 1;
+      }
+  return out;
+}
