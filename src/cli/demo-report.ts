@@ -18,6 +18,8 @@ export interface DemoReport {
     readonly patients: number;
     readonly heldOut: number;
   };
+  /** Where the real series are from, with their licences. */
+  readonly credits: readonly string[];
   readonly parameters: number;
   readonly stages: readonly { readonly name: string; readonly seconds: number }[];
   readonly gallery: readonly { readonly caption: string; readonly picture: SlicePicture }[];
@@ -173,6 +175,7 @@ ${
         )
         .join('')}</div>`
 }
+<p>Real series are from ${escape(r.credits.join(', '))}.</p>
 <p>Not for clinical use.</p></body></html>
 `;
 }

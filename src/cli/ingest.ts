@@ -30,7 +30,7 @@ export function registerIngest(program: Command): void {
     .option(
       '--rights <rights>',
       'what may be done with these series, as "LICENCE:use,use" with uses of train, evaluate, share-weights, serve ' +
-        '(default: licence unspecified, train and evaluate on this machine)',
+        '(default: licence unspecified, evaluation on this machine and nothing else)',
     )
     .option(
       '--text <what>',

@@ -4,7 +4,23 @@ export { Corpus, type ListOptions } from './corpus.js';
 export { CorpusError } from './error.js';
 export { type Exported, exportNifti, type ExportOptions } from './export.js';
 export { ingest, type Ingested, type IngestOptions, type IngestProgress } from './ingest.js';
-export { DEFAULT_RIGHTS, parseRights, type Rights, USES } from './rights.js';
+export {
+  allowed,
+  checkRights,
+  DEFAULT_RIGHTS,
+  describeRefusals,
+  type GivenRights,
+  parseRights,
+  parseRightsFile,
+  type Refusal,
+  refusalOf,
+  requireUse,
+  type Rights,
+  rightsFor,
+  type RightsDetails,
+  type Use,
+  USES,
+} from './rights.js';
 export { type Series, seriesSchema } from './series.js';
 export { type Split, splitOf } from './split.js';
 export { COLUMNS } from './table.js';

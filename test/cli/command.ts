@@ -81,11 +81,14 @@ export async function writeStudies(dir: string, patients: number): Promise<void>
   await cp(BRAIN, join(dir, 'brain'), { recursive: true });
 }
 
+/** Rights for corpora that are trained on: without them nothing but evaluation is permitted. */
+export const MAY_ALL = 'own:train,evaluate,share-weights,serve';
+
 /** A corpus of simulated patients and the brain series, below `dir`. */
 export async function makeCorpus(dir: string, patients: number): Promise<string> {
   await writeStudies(join(dir, 'in'), patients);
   const corpus = join(dir, 'corpus');
-  const result = await precess('ingest', join(dir, 'in'), '--corpus', corpus);
+  const result = await precess('ingest', join(dir, 'in'), '--corpus', corpus, '--rights', MAY_ALL);
   expect(result, result.stderr).toMatchObject({ code: 0 });
   return corpus;
 }

@@ -7,7 +7,7 @@ import { newUid } from '../../src/formats/dicom/index.js';
 import { openModel } from '../../src/models/model-file.js';
 import { simulateStudy } from '../../src/simulate/index.js';
 import { dicom, filesUnder } from '../corpus/made.js';
-import { CHEAP, precess, precessIn, workFolder } from './command.js';
+import { CHEAP, MAY_ALL, precess, precessIn, workFolder } from './command.js';
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
@@ -63,7 +63,7 @@ beforeAll(async () => {
   runs = [join(dir, 'pre'), join(dir, 'aligned')];
   const training = ['--corpus', corpus, '--steps', '2', ...CHEAP];
   for (const args of [
-    ['ingest', source, '--corpus', corpus],
+    ['ingest', source, '--corpus', corpus, '--rights', MAY_ALL],
     ['pretrain', '--run', runs[0]!, ...training],
     ['align', '--run', runs[1]!, '--from', runs[0]!, ...training],
     ['index', '--corpus', corpus, '--model', runs[1]!, '--threads', '1'],
