@@ -1,5 +1,5 @@
 /** A trained model ready to use: volumes and texts in, unit vectors out. */
-import { Graph, type TypedArray } from '../graph/index.js';
+import { Graph, type TypedArray, type Value } from '../graph/index.js';
 import { Params } from '../nn/index.js';
 import { openDevice, type Device, type DeviceKind, type Program } from '../runtime/index.js';
 import { TextTokenizer } from '../text/tokenizer.js';
@@ -18,6 +18,14 @@ export interface EmbedOptions {
   readonly patchMm?: number;
   /** A volume that needs more tokens is read with cubes twice the size, until it fits. 2048 unless said. */
   readonly maxTokens?: number;
+}
+
+/** What the frozen encoder says of one token set, before any projection. */
+export interface Features {
+  /** [2 embedDim] class token, then the mean of the tokens: what a head on the whole image reads. */
+  readonly summary: Float32Array;
+  /** [count, embedDim] one row a token, in the order of the set. */
+  readonly tokens: Float32Array;
 }
 
 /** A program is compiled for these numbers of tokens; a volume takes the first that holds it. */
@@ -94,16 +102,35 @@ export class Encoder {
 
   /** Unit vectors of token sets that share one run; the program is as long as the largest of them. */
   async embedTokens(sets: readonly TokenSet[]): Promise<Float32Array[]> {
-    const longest = Math.max(...sets.map((set) => set.count));
-    const length = LENGTHS.find((n) => n >= longest);
-    if (length === undefined)
-      throw new ModelError(`embed: ${longest} tokens are more than ${LARGEST}; use a larger patchMm`);
+    const length = programLength(sets);
     const program = await this.imageProgram(sets.length, length);
-    const feeds: Record<string, TypedArray> = {};
-    for (const [name, data] of Object.entries(imageBatch(sets, length, this.config.samples)))
-      feeds[`image.${name}`] = data as Float32Array;
-    const { vector } = await program.run(feeds);
+    const { vector } = await program.run(this.feeds(sets, length));
     return rows(vector as Float32Array, this.dim);
+  }
+
+  /** Features of token sets that share one run, for heads on the frozen encoder; with or without text alignment. */
+  async features(sets: readonly TokenSet[]): Promise<Features[]> {
+    const { embedDim, samples } = this.config;
+    const length = programLength(sets);
+    const program = await this.program(`features ${sets.length}x${length}`, () =>
+      this.bake((graph, scope) => {
+        const features = vit3d(
+          scope.child('image'),
+          this.config,
+          imageInputs(graph, 'image', sets.length, length, samples),
+        );
+        return { summary: imageSummary(features), tokens: features.tokens };
+      }),
+    );
+    const { summary, tokens } = await program.run(this.feeds(sets, length));
+    const summaries = rows(summary as Float32Array, 2 * embedDim);
+    return sets.map(({ count }, n) => {
+      const start = n * length * embedDim;
+      return {
+        summary: summaries[n]!,
+        tokens: (tokens as Float32Array).slice(start, start + count * embedDim),
+      };
+    });
   }
 
   /** Unit vectors of texts. @throws ModelError when the model has met no text. */
@@ -127,6 +154,11 @@ export class Encoder {
     await this.device.close();
   }
 
+  private feeds(sets: readonly TokenSet[], length: number): Record<string, TypedArray> {
+    const batch = Object.entries(imageBatch(sets, length, this.config.samples));
+    return Object.fromEntries(batch.map(([name, data]) => [`image.${name}`, data as Float32Array]));
+  }
+
   private imageProgram(count: number, length: number): Promise<Program> {
     return this.program(`image ${count}x${length}`, () => {
       const { config } = this;
@@ -136,9 +168,11 @@ export class Encoder {
           config,
           imageInputs(graph, 'image', count, length, config.samples),
         );
-        return this.tokenizer
-          ? imageVector(scope.child('align'), config, imageSummary(features))
-          : plainImageVector(features);
+        return {
+          vector: this.tokenizer
+            ? imageVector(scope.child('align'), config, imageSummary(features))
+            : plainImageVector(features),
+        };
       };
       return this.bake(build);
     });
@@ -154,18 +188,19 @@ export class Encoder {
           vocabSize,
           textInputs(graph, TEXT_ROWS, config.textLength),
         );
-        return textVector(scope.child('align'), config, features);
+        return { vector: textVector(scope.child('align'), config, features) };
       });
     });
   }
 
   /** A graph whose weights are constants, so that the runtime can lay them out for its kernels once. */
   private bake(
-    build: (graph: Graph, scope: Parameters<typeof vit3d>[0]) => ReturnType<typeof imageVector>,
+    build: (graph: Graph, scope: Parameters<typeof vit3d>[0]) => Readonly<Record<string, Value>>,
   ): Graph {
     const params = Params.collect((graph, scope) => void build(graph, scope));
     const graph = new Graph('encoder');
-    graph.output('vector', build(graph, params.bindConstants(graph, flatten(params, this.model.tensors))));
+    const outputs = build(graph, params.bindConstants(graph, flatten(params, this.model.tensors)));
+    for (const [name, value] of Object.entries(outputs)) graph.output(name, value);
     return graph;
   }
 
@@ -177,6 +212,15 @@ export class Encoder {
     }
     return program;
   }
+}
+
+/** @throws ModelError when a set has more tokens than any program. */
+function programLength(sets: readonly TokenSet[]): number {
+  const longest = Math.max(...sets.map((set) => set.count));
+  const length = LENGTHS.find((n) => n >= longest);
+  if (length === undefined)
+    throw new ModelError(`embed: ${longest} tokens are more than ${LARGEST}; use a larger patchMm`);
+  return length;
 }
 
 function rows(flat: Float32Array, width: number): Float32Array[] {
