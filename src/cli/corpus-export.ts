@@ -23,7 +23,8 @@ export function registerExport(corpus: Command): void {
     .addHelpText(
       'after',
       `\nExample:\n  precess corpus export --corpus corpus --nifti out --where "bodyPart = 'KNEE'"\n\n` +
-        'Voxels that were not measured are NaN. The files carry the rights of their series in "rights".\n',
+        'Voxels that were not measured are NaN. Series are left out whose rights do not permit "evaluate"; the files carry\n' +
+        'the rights of their series in "rights" and are for use on this machine.\n',
     )
     .action(run);
 }
@@ -48,6 +49,7 @@ async function run(ids: string[], options: Options): Promise<void> {
         dir: options.nifti,
         force: options.force === true,
         signal: stop.signal,
+        warn: log,
         onProgress: (done) => bar.update(done),
       });
     } finally {

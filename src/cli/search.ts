@@ -177,7 +177,9 @@ export function registerSearch(program: Command): void {
       await withCorpus(flags.corpus, async (corpus) => {
         const index = await Index.open(corpus, detail(flags));
         try {
-          const volume = /^se-[0-9a-z]+$/.test(src) ? await corpus.volume(src) : await onlyImage(src);
+          const volume = /^se-[0-9a-z]+$/.test(src)
+            ? await permittedVolume(corpus, src)
+            : await onlyImage(src);
           const candidates = await index.describe(volume, { ...detail(flags), k: flags.k });
           if (flags.json) printJson({ text: candidates[0]!.text, candidates });
           else
@@ -187,6 +189,13 @@ export function registerSearch(program: Command): void {
         }
       });
     });
+}
+
+/** The voxels of a series of the corpus. @throws CorpusError when its rights do not permit to look at it. */
+async function permittedVolume(corpus: Corpus, id: string) {
+  const { requireUse } = await import('../corpus/rights.js');
+  requireUse([await corpus.get(id)], 'evaluate', { doing: 'describe' });
+  return corpus.volume(id);
 }
 
 /** The one image of a source. @throws CliError when it holds several: a query is one image. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { NiftiError, writeNiftiFile } from '../formats/nifti/index.js';
 import type { Corpus } from './corpus.js';
 import { CorpusError } from './error.js';
+import { requireUse } from './rights.js';
 import type { Series } from './series.js';
 
 export interface ExportOptions {
@@ -12,6 +13,8 @@ export interface ExportOptions {
   /** Whether files of an earlier export may be replaced. */
   readonly force?: boolean;
   readonly onProgress?: (done: number, total: number) => void;
+  /** Told which series are left out because of their rights. */
+  readonly warn?: (message: string) => void;
   /** Stops after the series at hand; the files written by then are complete. */
   readonly signal?: AbortSignal;
 }
@@ -29,14 +32,17 @@ export interface Exported {
  * of it in `<id>.json` beside it. One series is in memory at a time, and a file appears whole or not at all. A series
  * whose voxels cannot be read is listed in `failed` and the others are still written.
  *
- * @throws CorpusError when files are in the way and `force` is not set, before anything is written; system errors
+ * Series whose rights do not permit "evaluate" are left out.
+ *
+ * @throws CorpusError when the rights of none permit it, or when files are in the way and `force` is not set, before anything is written; system errors
  * when `dir` cannot be written.
  */
 export async function exportNifti(
   corpus: Pick<Corpus, 'volume'>,
-  series: readonly Series[],
-  { dir, force, onProgress, signal }: ExportOptions,
+  all: readonly Series[],
+  { dir, force, onProgress, signal, warn }: ExportOptions,
 ): Promise<Exported> {
+  const series = requireUse(all, 'evaluate', { doing: 'export', ...(warn && { warn }) });
   await mkdir(dir, { recursive: true });
   if (force !== true) await refuseOverwriting(dir, series);
   const written: string[] = [];

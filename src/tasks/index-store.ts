@@ -3,6 +3,7 @@ import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Connection } from '@lancedb/lancedb';
 import { writeFailure } from '../corpus/error.js';
+import { allowed, requireUse } from '../corpus/rights.js';
 import type { Series } from '../corpus/series.js';
 import { Encoder, tokensFor, type EmbedOptions } from '../models/encoder.js';
 import { MODEL_FILE, openModel, writeModel, type ModelFile } from '../models/model-file.js';
@@ -58,9 +59,11 @@ export async function buildIndex(
   options: IndexOptions = {},
 ): Promise<{ indexed: number; interrupted: boolean }> {
   const file = await openModel(model);
-  const series = await corpus.list();
-  if (series.length === 0)
+  const all = await corpus.list();
+  if (all.length === 0)
     throw new TaskError('index: the corpus holds no series; fill it with "precess ingest"');
+  const { warn } = options;
+  const series = requireUse(all, 'evaluate', { doing: 'index', ...(warn && { warn }) });
   // Whether the index can be written shows before the work, not after it.
   const partial = await startPartial(corpus.dir);
   const encoder = await Encoder.open(file, options.threads === undefined ? {} : { threads: options.threads });
@@ -205,12 +208,13 @@ export class Index {
 
   /** The `k` series nearest to a unit vector, exactly (no approximation). @throws CorpusError for a bad filter. */
   async searchVector(vector: Float32Array, { k, where }: { k: number; where?: string }): Promise<Hit[]> {
-    const series = new Map(
-      (await this.corpus.list(where === undefined ? {} : { where })).map((s) => [s.id, s]),
-    );
+    const all = await this.corpus.list(where === undefined ? {} : { where });
+    // Rights may have changed or ended since the index was made.
+    const { permitted, refused } = allowed(all, 'evaluate');
+    const series = new Map(permitted.map((s) => [s.id, s]));
     const table = await this.db.openTable('images');
     let query = table.query().nearestTo(Array.from(vector)).distanceType('cosine').bypassVectorIndex();
-    if (where !== undefined) {
+    if (where !== undefined || refused.length > 0) {
       if (series.size === 0) return [];
       query = query.where(`id IN (${[...series.keys()].map((id) => `'${id}'`).join(', ')})`);
     }
@@ -234,15 +238,24 @@ export class Index {
       );
     const vector = await this.encoder.embed(volume, options);
     const table = await this.db.openTable('texts');
-    const found = (await table
-      .query()
-      .nearestTo(Array.from(vector))
-      .distanceType('cosine')
-      .bypassVectorIndex()
-      .select(['text', '_distance'])
-      .limit(k)
-      .toArray()) as { text: string; _distance: number }[];
+    let query = table.query().nearestTo(Array.from(vector)).distanceType('cosine').bypassVectorIndex();
+    const hidden = (await this.hiddenTexts()).map((text) => `'${text.replaceAll("'", "''")}'`);
+    if (hidden.length > 0) query = query.where(`text NOT IN (${hidden.join(', ')})`);
+    const found = (await query.select(['text', '_distance']).limit(k).toArray()) as {
+      text: string;
+      _distance: number;
+    }[];
     return found.map(({ text, _distance }) => ({ text, score: 1 - _distance }));
+  }
+
+  /** Texts that only series have which may not be looked at any more. */
+  private async hiddenTexts(): Promise<string[]> {
+    const all = await this.corpus.list();
+    const { permitted, refused } = allowed(all, 'evaluate');
+    const shown = new Set([...permitted.map(({ text }) => text), ...PROMPTS]);
+    const ids = new Set(refused.map(({ id }) => id));
+    const texts = all.filter(({ id, text }) => ids.has(id) && !shown.has(text)).map(({ text }) => text);
+    return [...new Set(texts)];
   }
 
   async close(): Promise<void> {

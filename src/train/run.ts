@@ -1,5 +1,6 @@
 /** `pretrain` and `align` over a corpus: settings in, a run folder out. */
 import { createHash } from 'node:crypto';
+import { allowed, requireUse } from '../corpus/rights.js';
 import type { Series } from '../corpus/series.js';
 import { splitOf as patientSplit } from '../corpus/split.js';
 import { openModel, type ModelFile } from '../models/model-file.js';
@@ -73,32 +74,28 @@ interface Split {
   readonly heldOut: Series[];
 }
 
-/** The corpus by patients. @throws TrainError when nothing may be trained on, or when rights forbid it. */
-async function byPatient(options: RunOptions): Promise<Split> {
-  const all = (await options.corpus.list(options.where === undefined ? {} : { where: options.where })).sort(
+/**
+ * The series that may be trained on, by patients; those whose rights do not permit it are left out and named.
+ * @throws TrainError when the corpus holds none, CorpusError when the rights permit none.
+ */
+async function byPatient(doing: string, options: RunOptions): Promise<Split> {
+  const found = (await options.corpus.list(options.where === undefined ? {} : { where: options.where })).sort(
     (a, b) => (a.id < b.id ? -1 : 1),
   );
-  if (all.length === 0)
+  if (found.length === 0)
     throw new TrainError(
       options.where === undefined
         ? 'train: the corpus holds no series; fill it with "precess ingest"'
         : `train: no series of the corpus matches "${options.where}"; "precess corpus show" tells what there is`,
     );
-  const forbidden = all.filter(({ rights }) => !rights.use.includes('train'));
-  if (forbidden.length > 0)
-    throw new TrainError(
-      `train: the rights of ${forbidden.length} series do not permit training (${forbidden
-        .slice(0, 3)
-        .map(({ id }) => id)
-        .join(
-          ', ',
-        )}${forbidden.length > 3 ? ', …' : ''}); ingest them with rights that do, or use another corpus`,
-    );
+  const all = requireUse(found, 'train', { doing, ...(options.warn && { warn: options.warn }) });
   const share = options.heldOut ?? DEFAULTS.heldOut;
-  const heldOut = all.filter(({ patientId }) => patientSplit(patientId, options.seed, share) === 'held-out');
-  const training = all.filter((series) => !heldOut.includes(series));
+  const isHeldOut = ({ patientId }: Series): boolean =>
+    patientSplit(patientId, options.seed, share) === 'held-out';
+  const training = all.filter((series) => !isHeldOut(series));
   // A corpus of very few patients may fall on one side whole; then there is nothing to hold out.
-  return training.length === 0 ? { training: all, heldOut: [] } : { training, heldOut };
+  if (training.length === 0) return { training: all, heldOut: [] };
+  return { training, heldOut: allowed(all.filter(isHeldOut), 'evaluate').permitted };
 }
 
 function rightsOf(series: readonly Series[]): ModelFile['rights'] {
@@ -169,7 +166,7 @@ const cacheOf = (options: RunOptions): VolumeCache =>
 export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
   const config = modelConfig(options.size);
   const recipe = options.recipe ?? PRETRAIN;
-  const split = await byPatient(options);
+  const split = await byPatient('pretrain', options);
   const cache = cacheOf(options);
   const params = pretrainParams(config, recipe);
   const { seed, batch, steps } = options;
@@ -212,7 +209,7 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
 /** Aligns the image encoder with a text encoder on the texts of the corpus. Series without a text are left out. */
 export async function align(options: AlignOptions): Promise<TrainResult> {
   const recipe = options.recipe ?? ALIGN;
-  const whole = await byPatient(options);
+  const whole = await byPatient('align', options);
   const split = { ...whole, training: whole.training.filter(({ text }) => text.trim() !== '') };
   if (split.training.length === 0)
     throw new TrainError(

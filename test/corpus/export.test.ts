@@ -80,6 +80,30 @@ describe('corpus export', () => {
     await expect(run('corpus', 'export', 'se-nowhere', ...to)).rejects.toThrow(/must have the series/);
   });
 
+  it('leaves out what may not be evaluated, naming it, and fails where nothing is left', async () => {
+    const dir = await folder();
+    const { corpus, series } = await made(dir, 2);
+    const [kept, refused] = series as [Series, Series];
+    const forbid = (id: string): Promise<void> =>
+      withCorpus(corpus, async (c) => {
+        const row = (await c.table.rows()).find((one) => one.series.id === id)!;
+        const rights = { ...row.series.rights, use: ['train'] };
+        await c.table.put([{ ...row, series: { ...row.series, rights } }]);
+      });
+    await forbid(refused.id);
+    const out = join(dir, 'out');
+    const { stderr } = await run('corpus', 'export', '--corpus', corpus, '--nifti', out);
+    expect(stderr).toMatch(
+      new RegExp(`1 series are left out because of rights that lack "evaluate": ${refused.id}`),
+    );
+    expect((await readdir(out)).sort()).toEqual([`${kept.id}.json`, `${kept.id}.nii.gz`]);
+    await forbid(kept.id);
+    await expect(run('corpus', 'export', '--corpus', corpus, '--nifti', join(dir, 'none'))).rejects.toThrow(
+      /export: the rights of a series must permit "evaluate", but those of none of 2 do/,
+    );
+    expect(existsSync(join(dir, 'none'))).toBe(false);
+  });
+
   it('replaces nothing without --force', async () => {
     const dir = await folder();
     const { corpus, series } = await made(dir, 2);

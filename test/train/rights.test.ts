@@ -1,0 +1,134 @@
+/** Training sees nothing that it has no right to. */
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CorpusError, DEFAULT_RIGHTS, type Series } from '../../src/corpus/index.js';
+import { PRETRAIN } from '../../src/train/pretrain.js';
+import { align, pretrain, type RunOptions, type TrainingCorpus } from '../../src/train/run.js';
+import { image } from '../corpus/made.js';
+
+let dir = '';
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'precess-rights-'));
+});
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+function series(n: number, rights: Partial<Series['rights']>, quarantined: string | null = null): Series {
+  const { shape, affine } = image();
+  return {
+    id: `se-${String(n).padStart(16, '0')}`,
+    studyId: `st-${n}`,
+    patientId: `pt-${n}`,
+    description: '',
+    bodyPart: 'PROSTATE',
+    contrast: 'T2w',
+    plane: 'axial',
+    manufacturer: 'SIEMENS',
+    fieldStrengthT: 3,
+    shape: [...shape],
+    spacingMm: [0.8, 0.8, 3],
+    affine: affine.map((row) => [...row]) as Series['affine'],
+    validFraction: 1,
+    missingSlices: [],
+    text: `Axial T2-weighted image number ${n}.`,
+    rights: { ...DEFAULT_RIGHTS, ...rights },
+    source: 'so-1',
+    axes: [],
+    confidence: { bodyPart: 1, contrast: 1, plane: 1 },
+    sex: null,
+    ageYears: null,
+    date: null,
+    report: null,
+    contentHash: '',
+    quality: null,
+    quarantined,
+    defaced: false,
+  };
+}
+
+/** A corpus in memory that notes whose voxels were asked for. */
+function corpusOf(all: Series[]): TrainingCorpus & { readonly read: Set<string> } {
+  const read = new Set<string>();
+  return {
+    read,
+    list: () => Promise.resolve(all),
+    volume(id) {
+      read.add(id);
+      return Promise.resolve(image([40, 36, 8], all.findIndex((one) => one.id === id) + 1));
+    },
+  };
+}
+
+const said: string[] = [];
+const options = (corpus: TrainingCorpus, run: string): RunOptions => ({
+  corpus,
+  run: join(dir, run),
+  size: 'nano',
+  steps: 3,
+  batch: 2,
+  seed: 0,
+  heldOut: 0.3,
+  probeEvery: 1,
+  threads: 1,
+  warn: (line) => said.push(line),
+});
+const view = { tokens: 8, patchMm: [[16, 1]], extent: [0.7, 1] } as const;
+const recipe = {
+  ...PRETRAIN,
+  global: view,
+  local: view,
+  locals: 1,
+  head: { hidden: 16, bottleneck: 8, prototypes: 16 },
+};
+
+describe('training and rights', () => {
+  it('stops with a clear error where no series may be trained on, and leaves nothing behind', async () => {
+    const corpus = corpusOf([series(1, {}), series(2, { use: ['train'], expires: '2001-01-01' })]);
+    for (const [name, train] of [
+      ['pretrain', pretrain],
+      ['align', align],
+    ] as const) {
+      const failing = train(options(corpus, 'forbidden'));
+      await expect(failing).rejects.toThrow(CorpusError);
+      await expect(failing).rejects.toThrow(
+        new RegExp(`^${name}: the rights .*"train".*none of 2.*se-0*1.*expired: se-0*2.*corpus rights set`),
+      );
+    }
+    expect(corpus.read.size).toBe(0);
+    expect(await readdir(dir)).toEqual([]);
+  });
+
+  it('trains on what may be trained on, and says what is left out', async () => {
+    const use = ['train', 'evaluate'];
+    const may = [1, 3, 5, 7, 9, 11, 13].map((n) => series(n, { use }));
+    const mayNot = [
+      series(2, { use: ['evaluate'] }),
+      series(4, { use: ['evaluate', 'serve'] }),
+      series(6, { use, expires: '2001-01-01' }),
+      series(8, { use }, 'burnt-in text'),
+    ];
+    const corpus = corpusOf([...may, ...mayNot]);
+    said.length = 0;
+    await pretrain({ ...options(corpus, 'mixed'), recipe });
+    expect(said.filter((line) => line.startsWith('pretrain: '))).toEqual([
+      `pretrain: 2 series are left out because of rights that lack "train": ${mayNot[0]!.id}, ${mayNot[1]!.id}`,
+      `pretrain: 1 series are left out because of rights that have expired: ${mayNot[2]!.id}`,
+      `pretrain: 1 series are left out because of quarantine: ${mayNot[3]!.id}`,
+    ]);
+    expect(corpus.read.size).toBeGreaterThan(2);
+    for (const id of corpus.read) expect(may.map((one) => one.id)).toContain(id);
+  });
+
+  it('probes only with held-out series that may be evaluated', async () => {
+    const probed = async (use: string[], run: string): Promise<string[]> => {
+      const corpus = corpusOf([1, 2, 3, 4, 5, 6, 7, 8].map((n) => series(n, { use })));
+      const names = new Set<string>();
+      const onStep = (metrics: object): void => Object.keys(metrics).forEach((name) => names.add(name));
+      await pretrain({ ...options(corpus, run), recipe, onStep });
+      return [...names].filter((name) => name.startsWith('knn.'));
+    };
+    expect(await probed(['train', 'evaluate'], 'probed')).toContain('knn.plane');
+    expect(await probed(['train'], 'unprobed')).toEqual([]);
+  });
+});
