@@ -11,7 +11,7 @@ import {
 } from '../formats/dicom/index.js';
 import { readNiftiFile } from '../formats/nifti/index.js';
 import type { Volume } from '../volume/volume.js';
-import { TaskError } from './index-store.js';
+import { TaskError } from './error.js';
 
 export interface OpenedImage {
   /** From the content alone: the same voxels in the same place have the same id, wherever the file lies. */

@@ -9,11 +9,8 @@ import { Encoder, tokensFor, type EmbedOptions } from '../models/encoder.js';
 import { MODEL_FILE, openModel, writeModel, type ModelFile } from '../models/model-file.js';
 import { Prepared, type TokenSet } from '../volume/tokens.js';
 import { VolumeError, type Volume } from '../volume/volume.js';
+import { TaskError } from './error.js';
 import { PROMPTS } from './prompts.js';
-
-export class TaskError extends Error {
-  override readonly name = 'TaskError';
-}
 
 /** What the tasks need of a corpus. */
 export interface SearchableCorpus {

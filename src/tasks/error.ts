@@ -1,0 +1,4 @@
+/** A task cannot be done with what it was given. */
+export class TaskError extends Error {
+  override readonly name = 'TaskError';
+}
