@@ -23,7 +23,7 @@ export function minimise(
 ): Minimum {
   const n = start.length;
   let x = Float64Array.from(start);
-  let gradient = new Float64Array(n);
+  let gradient: Float64Array = new Float64Array(n);
   let value = evaluate(x, gradient);
   const pairs: { s: Float64Array; y: Float64Array; rho: number }[] = [];
   for (let iteration = 0; iteration < maxIterations; iteration++) {
