@@ -22,7 +22,7 @@ export function minimise(
   { tolerance = 1e-6, maxIterations = 500 }: { tolerance?: number; maxIterations?: number } = {},
 ): Minimum {
   const n = start.length;
-  let x = Float64Array.from(start);
+  let x: Float64Array = Float64Array.from(start);
   let gradient: Float64Array = new Float64Array(n);
   let value = evaluate(x, gradient);
   const pairs: { s: Float64Array; y: Float64Array; rho: number }[] = [];
