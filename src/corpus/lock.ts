@@ -2,10 +2,12 @@
 import { open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { CorpusError } from './error.js';
 
 const LOCK_FILE = 'lock';
 const WRITING_TAKES_MS = 5000;
+const POLL_MS = 15;
 /** Locks of this process: its own process id in a lock file it does not hold is left over from another life. */
 const held = new Set<string>();
 
@@ -14,17 +16,29 @@ interface Holder {
   readonly host: string;
 }
 
+export interface LockOptions {
+  /** The lock file: "lock" guards series and voxels. */
+  readonly file?: string;
+  /** How long to wait for another holder; not at all unless given. */
+  readonly waitMs?: number;
+}
+
 /**
- * Takes the write lock of the corpus at `dir`, `doing` names the operation in the error, and returns the function that gives it back. A lock whose process is
- * gone is taken over.
+ * Takes a lock of the corpus at `dir` and returns the function that gives it back; `doing` names the operation in the
+ * error. A lock whose process is gone is taken over.
  *
  * @throws CorpusError while another process (or another call in this one) holds it; system errors when `dir` is not
  * writable.
  */
-export async function lock(dir: string, doing = 'ingest'): Promise<() => Promise<void>> {
-  const path = join(dir, LOCK_FILE);
+export async function lock(
+  dir: string,
+  doing = 'ingest',
+  { file = LOCK_FILE, waitMs = 0 }: LockOptions = {},
+): Promise<() => Promise<void>> {
+  const path = join(dir, file);
   const me: Holder = { pid: process.pid, host: hostname() };
-  for (let attempt = 0; attempt < 3; attempt++) {
+  const until = Date.now() + waitMs;
+  for (let attempt = 0; attempt < 3;) {
     if (await createExclusive(path, JSON.stringify(me))) {
       held.add(path);
       return async () => {
@@ -33,9 +47,13 @@ export async function lock(dir: string, doing = 'ingest'): Promise<() => Promise
       };
     }
     const text = await readFile(path, 'utf8').catch(() => null);
-    if (text === null) continue;
-    if (await isAlive(text, path, me)) break;
-    await discard(path, text);
+    if (text !== null && (await isAlive(text, path, me))) {
+      if (Date.now() >= until) break;
+      await wait(POLL_MS);
+      continue;
+    }
+    attempt++;
+    if (text !== null) await discard(path, text);
   }
   throw new CorpusError(
     `${doing}: one command at a time may write to ${dir}, and another one is at it; wait for it to end (if there is ` +

@@ -46,6 +46,11 @@ export async function createKey(dir: string): Promise<void> {
 
 /** @throws CorpusError when the key is missing or damaged. */
 export async function readPseudonyms(dir: string): Promise<Pseudonyms> {
+  return new Pseudonyms(await readKey(dir));
+}
+
+/** The corpus's key, 32 bytes. @throws CorpusError when it is missing or damaged. */
+export async function readKey(dir: string): Promise<Buffer> {
   const path = join(dir, KEY_FILE);
   let text: string;
   try {
@@ -62,5 +67,5 @@ export async function readPseudonyms(dir: string): Promise<Pseudonyms> {
       `open corpus: ${path} must hold ${KEY_BYTES} bytes in hex, got ${text.length} characters; put the corpus's ` +
         'key back, or ingest into a new corpus',
     );
-  return new Pseudonyms(Buffer.from(text, 'hex'));
+  return Buffer.from(text, 'hex');
 }
