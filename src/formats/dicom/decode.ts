@@ -1,6 +1,6 @@
 /** Compressed pixels (PS3.5 annex A.4, section 8.2) to stored values, with a decoder loaded only when it is needed. */
-import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { readBytes } from '../bytes.js';
 import { DicomError } from './error.js';
 import type { DicomInstance } from './instance.js';
 import { fragmentsAt, frameOfFragments } from './parse.js';
@@ -47,7 +47,7 @@ interface PixelSource {
 }
 
 async function read(instance: DicomInstance): Promise<PixelSource> {
-  const file = await readFile(instance.path);
+  const file = await readBytes(instance.path);
   if (codingOf(instance.transferSyntax) === 'native')
     return { bytes: startOf(file, file.length, instance.path).bytes, fragments: [] };
   const { offset, length } = instance.pixels!;

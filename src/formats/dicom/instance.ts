@@ -1,6 +1,5 @@
 /** One DICOM file as the header describes it, read without its pixels. */
-import { readFileSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { openBytes, readBytesSync } from '../bytes.js';
 import { DataSet } from './dataset.js';
 import { framesOf } from './enhanced.js';
 import { DicomError } from './error.js';
@@ -111,23 +110,23 @@ export interface DicomInstance {
 
 const FIRST_READ = 32 * 1024;
 /**
- * Reads the header of the DICOM file at `path`; the pixels stay on the disk. A few tens of kilobytes are read
- * unless the header is longer.
+ * Reads the header of the DICOM file at `path`, as openBytes takes it; the pixels stay where they are. A few tens of
+ * kilobytes are read unless the header is longer.
  *
  * @throws DicomError when the file is empty, is not DICOM, or ends inside its header.
  */
 export async function readDicomHeader(path: string): Promise<DicomInstance> {
-  const file = await open(path, 'r');
+  const file = await openBytes(path);
   try {
-    const { size } = await file.stat();
+    const { size } = file;
     if (size === 0) throw new DicomError(`read DICOM: ${path} is empty; copy the file again from its source`);
     let bytes = new Uint8Array(0);
     let wanted = Math.min(FIRST_READ, size);
     for (;;) {
       const grown = new Uint8Array(wanted);
       grown.set(bytes);
-      const { bytesRead } = await file.read(grown, bytes.length, wanted - bytes.length, bytes.length);
-      bytes = grown.subarray(0, bytes.length + bytesRead);
+      const there = await file.readInto(bytes.length, grown.subarray(bytes.length));
+      bytes = grown.subarray(0, bytes.length + there);
       try {
         return toInstance(path, size, parseHeader(bytes, size, path));
       } catch (error) {
@@ -239,7 +238,7 @@ function toInstance(path: string, fileSize: number, header: ParsedHeader): Dicom
 }
 
 // Made here, because a function made in toInstance would keep the header's bytes in memory.
-const identifyingIn = (path: string) => (): string[] => identifying(readFileSync(path), path);
+const identifyingIn = (path: string) => (): string[] => identifying(readBytesSync(path), path);
 
 function bitsOf(dataSet: DataSet): DicomInstance['bits'] {
   const allocated = dataSet.binary(0x00280100) ?? 16;

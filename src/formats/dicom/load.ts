@@ -1,6 +1,6 @@
 /** Reads the pixels of a series into one volume. */
-import { open } from 'node:fs/promises';
 import type { Volume } from '../../volume/volume.js';
+import { openBytes } from '../bytes.js';
 import type { ReadFiles } from './decode.js';
 import { DicomError } from './error.js';
 import type { DicomSeries } from './group.js';
@@ -112,18 +112,12 @@ async function cutTile(instance: DicomInstance, tile: Tile, opened: Opened): Pro
 /** Reads uncompressed pixels straight into `target`, without a buffer between. */
 async function readInto(instance: DicomInstance, target: StoredArray): Promise<void> {
   const bytes = new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
-  const file = await open(instance.path, 'r');
+  const file = await openBytes(instance.path);
   try {
-    let done = 0;
-    while (done < bytes.length) {
-      const at = instance.pixels!.offset + done;
-      const { bytesRead } = await file.read(bytes, done, bytes.length - done, at);
-      if (bytesRead === 0)
-        throw new DicomError(
-          `read DICOM pixels: ${instance.path} ends before its last row; copy the file again`,
-        );
-      done += bytesRead;
-    }
+    if ((await file.readInto(instance.pixels!.offset, bytes)) < bytes.length)
+      throw new DicomError(
+        `read DICOM pixels: ${instance.path} ends before its last row; copy the file again`,
+      );
   } finally {
     await file.close();
   }

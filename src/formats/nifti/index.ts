@@ -1,7 +1,8 @@
 /** NIfTI-1 and NIfTI-2: bytes to volumes and back. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { gunzipSync } from 'node:zlib';
 import type { Volume } from '../../volume/volume.js';
+import { readBytes } from '../bytes.js';
 import { voxelsOf } from './datatypes.js';
 import { NiftiError } from './error.js';
 import { type NiftiHeader, readHeader } from './header.js';
@@ -59,13 +60,13 @@ export function readNifti(bytes: Uint8Array, name: string, imageBytes?: Uint8Arr
 }
 
 /**
- * Reads a .nii, .nii.gz, or either file of a .hdr/.img pair (gzipped or not) from disk.
+ * Reads a .nii, .nii.gz, or either file of a .hdr/.img pair (gzipped or not), at a path as openBytes takes it.
  *
  * @throws NiftiError as readNifti, and when one file of a pair is missing.
  */
 export async function readNiftiFile(path: string): Promise<NiftiImage> {
   const pair = /^(.*)\.(hdr|img)(\.gz)?$/i.exec(path);
-  if (pair === null) return readNifti(await readFile(path), path);
+  if (pair === null) return readNifti(await readBytes(path), path);
   const [, stem, extension, gz] = pair as unknown as [string, string, string, string | undefined];
   const upper = extension === extension.toUpperCase();
   const beside = async (ending: string): Promise<Uint8Array> => {
@@ -73,7 +74,7 @@ export async function readNiftiFile(path: string): Promise<NiftiImage> {
     // Either file of a pair may be gzipped without the other.
     for (const compressed of gz === undefined ? ['', '.gz'] : ['.gz', '']) {
       try {
-        return await readFile(`${stem}.${cased}${compressed}`);
+        return await readBytes(`${stem}.${cased}${compressed}`);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       }
