@@ -3,6 +3,7 @@ import { access, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs
 import { constants } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Vec3, Volume } from '../volume/volume.js';
+import { recordAudit } from './audit.js';
 import { CorpusError, writeFailure } from './error.js';
 import { lock } from './lock.js';
 import { createKey, KEY_FILE } from './pseudonym.js';
@@ -55,6 +56,7 @@ export class Corpus {
       try {
         if (!(await isFile(join(root, KEY_FILE)))) await createKey(root);
         (await SeriesTable.create(join(root, 'tables'))).close();
+        await recordAudit(root, 'create', { version: VERSION });
         // The marker comes last: a folder with it is complete.
         const marker = join(root, MARKER);
         await writeFile(`${marker}.tmp`, `${JSON.stringify({ format: FORMAT, version: VERSION })}\n`);
@@ -145,7 +147,7 @@ export class Corpus {
 }
 
 /** What a corpus that is being made, or whose making was cut off, may hold. */
-const OWN_FILES = /^(corpus\.json|key|lock)(\.\w+)?$|^(tables|voxels|lost\+found)$|^\./;
+const OWN_FILES = /^(corpus\.json|key|lock|audit\.\w+)(\.\w+)?$|^(tables|voxels|runs|lost\+found)$|^\./;
 
 function checkMarker(text: string, dir: string): void {
   let marker: { format?: unknown; version?: unknown } = {};

@@ -1,9 +1,18 @@
 /** The corpus: ingest, store, series table, splits. */
+export {
+  type Audit,
+  type AuditAction,
+  type AuditEntry,
+  type AuditFinding,
+  readAudit,
+  recordAudit,
+} from './audit.js';
 export { type Checked, checkCorpus, type Finding, type SeriesCheck } from './check.js';
 export { Corpus, type ListOptions } from './corpus.js';
 export { CorpusError } from './error.js';
 export { type Exported, exportNifti, type ExportOptions } from './export.js';
 export { ingest, type Ingested, type IngestOptions, type IngestProgress } from './ingest.js';
+export { type LedgerEntry, readLedger, type RightsChange, setRights } from './ledger.js';
 export {
   allowed,
   checkRights,
@@ -21,6 +30,8 @@ export {
   type Use,
   USES,
 } from './rights.js';
+export { readRuns, registerRun, type RunRecord, runsThatSaw, type StartedRun } from './runs.js';
+export { SeenSet } from './seen.js';
 export { type Series, seriesSchema } from './series.js';
 export { type Split, splitOf } from './split.js';
 export { COLUMNS } from './table.js';

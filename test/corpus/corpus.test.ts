@@ -109,7 +109,7 @@ describe('Corpus', () => {
       expect(await parts("bodyPart = 'PROSTATE'")).toEqual(['PROSTATE']);
       expect(await parts('fieldStrengthT < 2')).toEqual(['BRAIN', 'KNEE']);
       expect(await parts("contrast IN ('T1w', 'T2w') AND plane = 'axial'")).toEqual(['BRAIN', 'PROSTATE']);
-      expect(await parts("array_has(use, 'train')")).toHaveLength(3);
+      expect(await parts("array_has(use, 'evaluate')")).toHaveLength(3);
       expect(await parts("array_has(use, 'serve')")).toEqual([]);
       expect(await corpus.list({ limit: 2 })).toHaveLength(2);
       for (const where of ["bodyPrt = 'X'", 'bodyPart = ', 'bodyPart', 'bodyPart = 3'])

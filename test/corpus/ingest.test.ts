@@ -29,7 +29,7 @@ describe('ingest', () => {
       shape: [40, 36, 8],
       validFraction: 1,
       missingSlices: [],
-      rights: { licence: 'unspecified', use: ['train', 'evaluate'] },
+      rights: { licence: 'unspecified', use: ['evaluate'] },
     });
     expect(series!.spacingMm).toEqual([expect.closeTo(0.8, 6), expect.closeTo(0.8, 6), expect.closeTo(3, 6)]);
     expect(series!.text).toMatch(/prostate/i);
