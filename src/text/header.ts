@@ -1,13 +1,14 @@
 /** What a header says of a series in Precess's own terms: body part, contrast, description, sentence. */
-import { contrastOf, type Contrast } from './contrast.js';
+import { type Contrast, judgeContrast } from './contrast.js';
 import { headerSentence, type HeaderFacts } from './sentences.js';
+import { bodyPart } from './body-parts.js';
 import {
-  bodyPart,
   bodyPartOf,
   FAT_SUPPRESSION_WORDS,
   fold,
   imagingTerms,
   manufacturerOf,
+  planeOf,
   type Plane,
   SEQUENCE_WORDS,
   wordSet,
@@ -82,6 +83,8 @@ export interface HeaderDescription {
   readonly manufacturer: string;
   /** One sentence. */
   readonly text: string;
+  /** 0 to 1 each; 0 where the term is unknown. The plane comes from geometry: 1, less where the words disagree. */
+  readonly confidence: { readonly bodyPart: number; readonly contrast: number; readonly plane: number };
 }
 
 /** Words that name a person: a series described "Head John" of a patient HEAD^JOHN keeps neither. */
@@ -96,21 +99,77 @@ function termsOf(text: string, people: ReadonlySet<string>): string[] {
   return imagingTerms(text).filter((term) => !people.has(term));
 }
 
+/** How sure a body part is by where it comes from; measured as in contrast.ts. */
+const SURE_PART = {
+  /** Series description and Body Part Examined agree, or one is within the other. */
+  agreed: 0.98,
+  description: 0.95,
+  stated: 0.92,
+  /** The description names another part than Body Part Examined, which is often left over from a protocol. */
+  overruled: 0.85,
+  /** Protocol, study description. */
+  named: 0.9,
+  names: 0.8,
+  /** Body Part Examined against what protocol or study description say. */
+  disputed: 0.6,
+  study: 0.7,
+} as const;
+
+interface JudgedPart {
+  readonly part: string;
+  /** 0 to 1; 0 for "UNKNOWN". */
+  readonly confidence: number;
+}
+
+const related = (a: string, b: string): boolean =>
+  a === b || bodyPart(a)?.within === b || bodyPart(b)?.within === a;
+
 /**
  * The body part of a series from its own fields, "UNKNOWN" where they name none. Body Part Examined is often one value
  * for a whole visit, so a part that the series description names wins over it unless that is merely wider; protocol,
- * study description and file names only refine it (PELVIS to PROSTATE) or stand in for it.
+ * study description and file names only refine it (PELVIS to PROSTATE) or stand in for it, and overrule it where
+ * protocol and study agree on another.
  */
-export function bodyPartFrom(fields: HeaderFields, people: ReadonlySet<string> = new Set()): string {
+export function judgeBodyPart(fields: HeaderFields, people: ReadonlySet<string> = new Set()): JudgedPart {
   const partOf = (text: string): string | null => bodyPartOf(termsOf(text, people));
   const stated = bodyPartOf(imagingTerms(fields.bodyPartExamined));
   const own = partOf(fields.seriesDescription);
-  if (own !== null && (stated === null || bodyPart(stated)?.within !== own)) return own;
-  const named = [fields.protocolName, fields.studyDescription, ...fields.names]
-    .map(partOf)
-    .filter((code) => code !== null);
-  if (stated === null) return named[0] ?? 'UNKNOWN';
-  return named.find((code) => bodyPart(code)?.within === stated) ?? stated;
+  if (own !== null && stated === null) return { part: own, confidence: SURE_PART.description };
+  if (own !== null && stated !== null) {
+    if (bodyPart(stated)?.within === own) return { part: stated, confidence: SURE_PART.agreed };
+    return { part: own, confidence: related(own, stated) ? SURE_PART.agreed : SURE_PART.overruled };
+  }
+  const protocol = partOf(fields.protocolName);
+  const study = partOf(fields.studyDescription);
+  const named = [protocol, study].filter((code) => code !== null);
+  const all = [...named, ...fields.names.map(partOf).filter((code) => code !== null)];
+  if (stated === null) {
+    const part = all[0];
+    if (part === undefined) return { part: 'UNKNOWN', confidence: 0 };
+    const agree = named.every((code) => related(code, part));
+    const base = named.length > 0 ? SURE_PART.named : SURE_PART.names;
+    return { part, confidence: agree ? base : SURE_PART.disputed };
+  }
+  const finer = all.find((code) => bodyPart(code)?.within === stated);
+  if (finer !== undefined) return { part: finer, confidence: SURE_PART.named };
+  if (protocol !== null && protocol === study && !related(protocol, stated))
+    return { part: protocol, confidence: SURE_PART.disputed };
+  const disputed = named.some((code) => !related(code, stated));
+  return { part: stated, confidence: disputed ? SURE_PART.disputed : SURE_PART.stated };
+}
+
+/** judgeBodyPart without its confidence. */
+export function bodyPartFrom(fields: HeaderFields, people: ReadonlySet<string> = new Set()): string {
+  return judgeBodyPart(fields, people).part;
+}
+
+/** Plane by geometry against the plane that the description names: where they differ, one of them is wrong. */
+const PLANE_DISPUTED = 0.8;
+
+function planeConfidence(geometry: Plane, terms: readonly string[]): number {
+  const named = planeOf(terms);
+  const agree = named === null || named === geometry || named === 'oblique' || geometry === 'oblique';
+  return agree ? 1 : PLANE_DISPUTED;
 }
 
 /** A sequence family's phrase: the terms first, then Scanning Sequence. */
@@ -142,7 +201,7 @@ export function describeHeader(fields: HeaderFields, context: HeaderContext): He
   const fileName = termsOf(fields.names[0] ?? '', people);
   const series = own.length > 0 ? own : protocol.length > 0 ? protocol : fileName;
 
-  const contrast = contrastOf({
+  const { contrast, confidence: contrastConfidence } = judgeContrast({
     texts: [[...own, ...sequenceName], [...protocol, ...sequenceName], fileName],
     imageType: fields.imageType.map((value) => value.toUpperCase()),
     scanningSequence: fields.scanningSequence,
@@ -154,8 +213,11 @@ export function describeHeader(fields: HeaderFields, context: HeaderContext): He
     agent: fields.contrastAgent,
   });
 
-  const ownPart = bodyPartFrom(fields, people);
-  const part = ownPart === 'UNKNOWN' ? (context.studyBodyPart ?? ownPart) : ownPart;
+  const ownPart = judgeBodyPart(fields, people);
+  const { part, confidence: partConfidence } =
+    ownPart.part === 'UNKNOWN' && context.studyBodyPart !== undefined
+      ? { part: context.studyBodyPart, confidence: SURE_PART.study }
+      : ownPart;
   const all = [...own, ...protocol, ...fileName, ...sequenceName];
   const facts: HeaderFacts = {
     plane: context.plane,
@@ -177,5 +239,10 @@ export function describeHeader(fields: HeaderFields, context: HeaderContext): He
     contrast,
     manufacturer: manufacturerOf(fields.manufacturer),
     text: headerSentence(facts, context.id),
+    confidence: {
+      bodyPart: partConfidence,
+      contrast: contrastConfidence,
+      plane: planeConfidence(context.plane, series),
+    },
   };
 }

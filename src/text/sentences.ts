@@ -1,5 +1,6 @@
 /** Header sentences: one fact sheet, several wordings, so that a text encoder does not learn one template. */
-import { bodyPart, type Plane } from './terms.js';
+import { bodyPart } from './body-parts.js';
+import type { Plane } from './terms.js';
 
 /** What a sentence may say. Absent facts are left out of it, never guessed. */
 export interface HeaderFacts {
@@ -20,7 +21,7 @@ export interface HeaderFacts {
 }
 
 /** contrast → wordings as an adjective of "image"; "unknown" has none. */
-const CONTRAST_NAMES: Readonly<Record<string, readonly string[]>> = {
+export const CONTRAST_NAMES: Readonly<Record<string, readonly string[]>> = {
   T1w: ['T1-weighted', 'T1'],
   'T1w+C': ['contrast-enhanced T1-weighted', 'post-contrast T1'],
   T2w: ['T2-weighted', 'T2'],
@@ -43,7 +44,7 @@ const CONTRAST_NAMES: Readonly<Record<string, readonly string[]>> = {
   T2map: ['quantitative T2', 'T2 relaxation'],
   phase: ['phase', 'phase'],
 };
-const MAPS = new Set(['ADC', 'FA', 'T1map', 'T2map']);
+export const MAPS = new Set(['ADC', 'FA', 'T1map', 'T2map']);
 /** Families that the contrast's own name already implies. */
 const IMPLIED: Readonly<Record<string, string>> = {
   bSSFP: 'balanced steady-state free precession',
@@ -58,7 +59,7 @@ export function hash32(text: string): number {
   return hash;
 }
 
-const millimetres = (mm: number): string =>
+export const millimetres = (mm: number): string =>
   String(mm >= 1 ? Math.round(mm * 10) / 10 : Math.round(mm * 100) / 100);
 const join = (...words: (string | null | undefined | false)[]): string => words.filter(Boolean).join(' ');
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

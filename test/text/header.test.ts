@@ -69,7 +69,8 @@ const cases: [string, Contrast, string, Partial<HeaderFields>?][] = [
   ['FLAIR_longTR', 'FLAIR', 'UNKNOWN'],
   ['mDIXON_W', 'T1w', 'UNKNOWN'],
   ['BFFE_M2D', 'bSSFP', 'UNKNOWN'],
-  ['VEN_BOLD_HR', 'BOLD', 'UNKNOWN'],
+  // Venous BOLD is Philips' early susceptibility-weighted imaging.
+  ['VEN_BOLD_HR', 'SWI', 'UNKNOWN'],
   ['PDW_SPAIR sag', 'PDw', 'UNKNOWN'],
   ['T2W_SPAIR mamma', 'T2w', 'BREAST'],
   // Canon
