@@ -3,6 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { TokenizerJson } from '../text/tokenizer.js';
+import { type Provenance, provenanceSchema } from './provenance.js';
 import { readSafetensors, writeSafetensors, type NamedTensor } from './safetensors.js';
 import { ModelError, type ModelConfig } from './sizes.js';
 
@@ -12,8 +13,8 @@ export interface ModelFile {
   readonly tokenizer: TokenizerJson | null;
   /** Training steps behind the weights. */
   readonly step: number;
-  /** Licences of the sources it was trained on, with the uses they permit. */
-  readonly rights: readonly { readonly licence: string; readonly use: readonly string[] }[];
+  /** What the weights were learnt from. */
+  readonly provenance: Provenance;
   readonly tensors: Map<string, NamedTensor>;
 }
 
@@ -30,19 +31,19 @@ const configSchema = z.object({
   textLength: z.number(),
 });
 const headerSchema = z.object({
-  format: z.literal(1),
+  format: z.literal(2),
   config: configSchema,
   tokenizer: z.custom<TokenizerJson>().nullable(),
   step: z.number(),
-  rights: z.array(z.object({ licence: z.string(), use: z.array(z.string()) })),
+  provenance: provenanceSchema,
 });
 
 export const MODEL_FILE = 'model.safetensors';
 
 /** Writes a model file; it appears only when complete. */
 export async function writeModel(path: string, model: ModelFile): Promise<void> {
-  const { config, tokenizer, step, rights } = model;
-  const header = JSON.stringify({ format: 1, config, tokenizer, step, rights });
+  const { config, tokenizer, step, provenance } = model;
+  const header = JSON.stringify({ format: 2, config, tokenizer, step, provenance });
   await writeSafetensors(path, [...model.tensors.values()], { precess: header });
 }
 
@@ -63,8 +64,8 @@ export async function openModel(path: string): Promise<ModelFile> {
       `model: ${file} has a header this version cannot read (${header.error.issues[0]?.path.join('.') ?? '?'}: ` +
         `${header.error.issues[0]?.message ?? '?'}); use the precess version that wrote it`,
     );
-  const { config, tokenizer, step, rights } = header.data;
-  return { config, tokenizer, step, rights, tensors };
+  const { config, tokenizer, step, provenance } = header.data;
+  return { config, tokenizer, step, provenance, tensors };
 }
 
 /** The value of a JSON text; undefined, which no schema takes, where it is none. */

@@ -2,6 +2,7 @@
 import { Params } from '../nn/index.js';
 import { imageInputs } from './inputs.js';
 import type { ModelFile } from './model-file.js';
+import { NO_PROVENANCE } from './provenance.js';
 import type { ModelConfig } from './sizes.js';
 import { vit3d } from './vit3d.js';
 
@@ -15,7 +16,7 @@ export function newModel(config: ModelConfig, seed: number): ModelFile {
     config,
     tokenizer: null,
     step: 0,
-    rights: [],
+    provenance: NO_PROVENANCE,
     tensors: new Map(
       params.slices.map(({ name, shape, offset, size }) => [
         name,

@@ -61,6 +61,8 @@ export interface TrainOptions {
   /** When it fires, the loop stops after the present step and writes a checkpoint. */
   readonly signal?: AbortSignal;
   readonly onStep?: (metrics: StepMetrics) => void;
+  /** Called once the run folder is this run's, before anything is learnt. */
+  readonly onStart?: () => Promise<void>;
 }
 
 /** One line of metrics.jsonl. */
@@ -91,6 +93,7 @@ async function trainInto(run: string, objective: Objective, options: TrainOption
   await bindRun(run, options.settings, options.resume);
   const saved = options.resume ? await loadCheckpoint(run) : null;
   await trimMetrics(run, saved?.step ?? 0);
+  await options.onStart?.();
 
   const device = await openDevice({
     kind: options.device,

@@ -4,6 +4,7 @@ import { allowed, requireUse } from '../corpus/rights.js';
 import type { Series } from '../corpus/series.js';
 import { splitOf as patientSplit } from '../corpus/split.js';
 import { openModel, type ModelFile } from '../models/model-file.js';
+import type { Provenance } from '../models/provenance.js';
 import type { NamedTensor } from '../models/safetensors.js';
 import { modelConfig, ModelError, type ModelConfig } from '../models/sizes.js';
 import type { Params } from '../nn/index.js';
@@ -20,9 +21,12 @@ import {
   type PretrainRecipe,
 } from './pretrain.js';
 import { knnProbe } from './probe.js';
+import { provenanceOf, registerWith } from './provenance.js';
 
 /** What training needs of a corpus. */
 export interface TrainingCorpus extends VolumeSource {
+  /** Where the run is registered; nowhere unless given. */
+  readonly dir?: string;
   list(options?: { where?: string }): Promise<Series[]>;
 }
 
@@ -98,10 +102,6 @@ async function byPatient(doing: string, options: RunOptions): Promise<Split> {
   return { training, heldOut: allowed(all.filter(isHeldOut), 'evaluate').permitted };
 }
 
-function rightsOf(series: readonly Series[]): ModelFile['rights'] {
-  return [...new Map(series.map(({ rights }) => [JSON.stringify(rights), rights])).values()];
-}
-
 function namedTensors(
   params: Params,
   flat: Float32Array,
@@ -131,10 +131,14 @@ function commonSettings(kind: string, options: RunOptions, split: Split): Record
 function loopOptions(
   options: RunOptions,
   settings: Record<string, unknown>,
+  provenance: Provenance,
   momentum: readonly [number, number],
 ) {
-  const { run, steps, resume = false, signal, onStep, threads } = options;
+  const { run, steps, resume = false, signal, onStep, threads, corpus, warn = () => undefined } = options;
   return {
+    async onStart() {
+      if (corpus.dir !== undefined) await registerWith(corpus.dir, provenance, run, resume, warn);
+    },
     run,
     steps,
     settings,
@@ -175,6 +179,7 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
     { ...options, learningRate: options.learningRate ?? 5e-4 },
     split,
   );
+  const provenance = provenanceOf('pretrain', settings, split.training);
   const objective: Objective = {
     params,
     program: pretrainStep(params, config, recipe, batch),
@@ -194,7 +199,7 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
       config,
       tokenizer: null,
       step,
-      rights: rightsOf(split.training),
+      provenance,
       tensors: namedTensors(params, weights, ['image.']),
     }),
     ...(split.heldOut.length > 0 && {
@@ -203,7 +208,7 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
   };
   // A teacher that keeps 99 % of itself a step would, in a short run, end as it began.
   const momentum = Math.min(0.996, Math.max(0.9, 1 - 8 / steps));
-  return train(objective, loopOptions(options, settings, [momentum, 1]));
+  return train(objective, loopOptions(options, settings, provenance, [momentum, 1]));
 }
 
 /** Aligns the image encoder with a text encoder on the texts of the corpus. Series without a text are left out. */
@@ -232,6 +237,7 @@ export async function align(options: AlignOptions): Promise<TrainResult> {
   const batchOf = (step: number) =>
     alignBatch(cache, split.training, tokenizer, config, recipe, { seed, step, batch });
   const initial = startFrom(params, params.initialize(seed), start);
+  const provenance = provenanceOf('align', settings, split.training, start?.provenance);
   const objective: Objective = {
     params,
     program: alignStep(params, config, tokenizer.vocabSize, recipe, batch),
@@ -244,14 +250,14 @@ export async function align(options: AlignOptions): Promise<TrainResult> {
       config,
       tokenizer: tokenizer.json,
       step,
-      rights: [...rightsOf(split.training), ...(start?.rights ?? [])],
+      provenance,
       tensors: namedTensors(params, weights, ['image.', 'text.', 'align.']),
     }),
     ...(split.heldOut.length > 0 && {
       probe: knnProbe(params, config, cache, split.training, split.heldOut),
     }),
   };
-  return train(objective, loopOptions(options, settings, [1, 1]));
+  return train(objective, loopOptions(options, settings, provenance, [1, 1]));
 }
 
 function alignConfig(size: string, start: ModelFile | null): ModelConfig {

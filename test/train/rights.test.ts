@@ -1,9 +1,22 @@
 /** Training sees nothing that it has no right to. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CorpusError, DEFAULT_RIGHTS, type Series } from '../../src/corpus/index.js';
+import {
+  CorpusError,
+  DEFAULT_RIGHTS,
+  readAudit,
+  readRuns,
+  runsThatSaw,
+  SeenSet,
+  type Series,
+} from '../../src/corpus/index.js';
+import { createKey } from '../../src/corpus/pseudonym.js';
+import { openModel } from '../../src/models/model-file.js';
+import { requireSharing } from '../../src/models/provenance.js';
+import { ALIGN } from '../../src/train/align.js';
 import { PRETRAIN } from '../../src/train/pretrain.js';
 import { align, pretrain, type RunOptions, type TrainingCorpus } from '../../src/train/run.js';
 import { image } from '../corpus/made.js';
@@ -82,6 +95,93 @@ const recipe = {
   head: { hidden: 16, bottleneck: 8, prototypes: 16 },
 };
 
+const alignRecipe = { ...ALIGN, view };
+
+describe('what a checkpoint says of its origin', () => {
+  const use = ['train', 'evaluate'];
+  const siteA = {
+    licence: 'DUA 12',
+    use,
+    reference: 'contract 7',
+    expires: '2999-12-31',
+    attribution: 'Site A',
+  };
+  const siteB = { licence: 'CC BY 4.0', use: [...use, 'share-weights'], attribution: 'Site B' };
+  const all = [1, 2, 3, 4, 5].map((n) => ({ ...series(n, siteA), source: 'so-a' }));
+  const more = [6, 7, 8].map((n) => ({ ...series(n, siteB), source: 'so-b' }));
+  const everything = { heldOut: 0, recipe };
+  const from = (): string => join(dir, 'first');
+
+  it('is every source with its licence, attribution and count, and which series', async () => {
+    await pretrain({ ...options(corpusOf(all), 'first'), ...everything });
+    const { provenance } = await openModel(from());
+    expect(provenance.sources).toEqual([{ source: 'so-a', ...siteA, series: 5 }]);
+    expect(provenance).toMatchObject({ series: 5, runs: [{ kind: 'pretrain' }] });
+    const seen = SeenSet.parse(provenance.seen);
+    for (const { id } of all) expect(seen.has(id)).toBe(true);
+    for (const { id } of more) expect(seen.has(id)).toBe(false);
+  });
+
+  it('is carried over to what starts from it, each series counted once', async () => {
+    const corpus = corpusOf([...all.slice(3), ...more]);
+    const run = { ...options(corpus, 'second'), heldOut: 0, recipe: alignRecipe, from: from() };
+    await align(run);
+    const { provenance } = await openModel(join(dir, 'second'));
+    const attribution = { reference: null, expires: null };
+    expect(provenance.sources).toEqual([
+      { source: 'so-a', ...siteA, series: 5 },
+      { source: 'so-b', ...attribution, ...siteB, series: 3 },
+    ]);
+    expect(provenance.series).toBe(8);
+    expect(provenance.runs.map(({ kind }) => kind)).toEqual(['pretrain', 'align']);
+    expect(provenance.runs[0]).toEqual((await openModel(from())).provenance.runs[0]);
+    const seen = SeenSet.parse(provenance.seen);
+    for (const { id } of [...all, ...more]) expect(seen.has(id)).toBe(true);
+  });
+
+  it('decides whether the weights may be shared', async () => {
+    const { provenance } = await openModel(join(dir, 'second'));
+    expect(() => requireSharing(provenance, 'export')).toThrow(
+      /those of 5 series do not \(so-a: its rights \(DUA 12: train, evaluate\) lack "share-weights"\)/,
+    );
+    const only = { ...provenance, sources: provenance.sources.slice(1) };
+    expect(() => requireSharing(only, 'export')).not.toThrow();
+    const ended = { ...only, sources: only.sources.map((one) => ({ ...one, expires: '2026-01-31' })) };
+    expect(() => requireSharing(ended, 'export', new Date('2026-01-31T20:00:00Z'))).not.toThrow();
+    expect(() => requireSharing(ended, 'export', new Date('2026-02-01T00:00:00Z'))).toThrow(
+      /expired on 2026-01-31/,
+    );
+  });
+
+  it('is registered with the corpus before the first step, also for a run that is resumed', async () => {
+    const corpus = { ...corpusOf(all), dir: join(dir, 'corpus') };
+    await mkdir(corpus.dir);
+    await createKey(corpus.dir);
+    const run = { ...options(corpus, 'registered'), ...everything };
+    const controller = new AbortController();
+    let registered = 0;
+    const onStep = (): void => {
+      registered = readdirSync(join(corpus.dir, 'runs')).length;
+      controller.abort();
+    };
+    await pretrain({ ...run, signal: controller.signal, onStep });
+    expect(registered).toBe(1);
+    await pretrain({ ...run, resume: true });
+    const [one, ...others] = await readRuns(corpus.dir);
+    expect(others).toEqual([]);
+    const { provenance } = await openModel(join(dir, 'registered'));
+    expect(one).toMatchObject({ labels: ['registered'], kind: 'pretrain', ...provenance.runs[0], series: 5 });
+    expect((await runsThatSaw(corpus.dir, [all[0]!.id])).map(({ saw }) => saw)).toEqual([1]);
+    const { entries, findings } = await readAudit(corpus.dir);
+    expect(findings).toEqual([]);
+    expect(entries.map(({ action, detail }) => [action, detail.resumed])).toEqual([
+      ['train', false],
+      ['train', true],
+    ]);
+    expect(JSON.stringify([one, entries])).not.toContain(dir);
+  });
+});
+
 describe('training and rights', () => {
   it('stops with a clear error where no series may be trained on, and leaves nothing behind', async () => {
     const corpus = corpusOf([series(1, {}), series(2, { use: ['train'], expires: '2001-01-01' })]);
@@ -96,7 +196,7 @@ describe('training and rights', () => {
       );
     }
     expect(corpus.read.size).toBe(0);
-    expect(await readdir(dir)).toEqual([]);
+    expect(await readdir(dir)).not.toContain('forbidden');
   });
 
   it('trains on what may be trained on, and says what is left out', async () => {
