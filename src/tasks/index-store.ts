@@ -2,6 +2,7 @@
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Connection } from '@lancedb/lancedb';
+import { recordUse } from '../corpus/audit.js';
 import { writeFailure } from '../corpus/error.js';
 import { allowed, requireUse } from '../corpus/rights.js';
 import type { Series } from '../corpus/series.js';
@@ -97,6 +98,12 @@ export async function buildIndex(
     const texts = await textVectors(encoder, series);
     if (options.signal?.aborted) return { indexed: 0, interrupted: true };
     await store(corpus.dir, partial, file, vectors, texts);
+    const { runs, sources } = file.provenance;
+    await recordUse(corpus.dir, 'index', {
+      series: vectors.size,
+      runs: runs.map(({ id }) => id),
+      learntFrom: sources.length,
+    });
     return { indexed: vectors.size, interrupted: false };
   } finally {
     await encoder.close();

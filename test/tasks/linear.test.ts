@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { temperatureOf } from '../../src/tasks/classify/calibrate.js';
+import { calibrated, calibrationOf } from '../../src/tasks/classify/calibrate.js';
 import { stratifiedFolds } from '../../src/tasks/classify/folds.js';
 import { minimise } from '../../src/tasks/classify/lbfgs.js';
 import { balancedWeights, fitLogistic, logitsOf, softmax } from '../../src/tasks/classify/logistic.js';
@@ -87,10 +87,21 @@ describe('ridge regression', () => {
   });
 });
 
-describe('temperatureOf', () => {
+describe('calibrationOf', () => {
   it('finds the likeliest temperature', () => {
     const { logits, y, expected } = reference.temperature;
-    expect(temperatureOf(logits, y)).toBeCloseTo(expected, 4);
+    // The slight pull of the temperature towards 1 moves it by less than a hundredth.
+    expect(calibrationOf(logits, y, false).temperature / expected).toBeCloseTo(1, 2);
+  });
+
+  it('gives back the shares of the classes', () => {
+    // Logits that say nothing: the likeliest probabilities are the shares, 80 and 20 %, but for the one made-up case.
+    const labels = Array.from({ length: 500 }, (_, n) => (n % 5 === 0 ? 1 : 0));
+    const calibration = calibrationOf(
+      labels.map(() => [0, 0]),
+      labels,
+    );
+    expect(calibrated(calibration, [0, 0])[1]).toBeCloseTo(0.2, 2);
   });
 });
 

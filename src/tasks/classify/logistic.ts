@@ -19,6 +19,8 @@ export interface LogisticOptions {
   readonly l2: number;
   /** Weight of each case; all alike unless given. {@link balancedWeights} makes classes count alike. */
   readonly caseWeights?: ArrayLike<number>;
+  /** Largest component of the gradient of the mean loss that counts as none; 1e-6 unless given. */
+  readonly tolerance?: number;
   /** A model of the same shape to start from. */
   readonly from?: LogisticModel;
 }
@@ -58,7 +60,7 @@ export function fitLogistic(
   features: readonly ArrayLike<number>[],
   labels: ArrayLike<number>,
   classes: number,
-  { l2, caseWeights, from }: LogisticOptions,
+  { l2, caseWeights, from, tolerance = 1e-6 }: LogisticOptions,
 ): LogisticModel {
   const present = new Set(Array.from(labels));
   if (present.size < 2)
@@ -106,7 +108,7 @@ export function fitLogistic(
     start.set(from.weights);
     start.set(from.bias, rows * dim);
   }
-  const { x: found } = minimise(evaluate, start, { tolerance: 1e-6 });
+  const { x: found } = minimise(evaluate, start, { tolerance });
   return {
     classes,
     mean,
