@@ -7,6 +7,7 @@ interface Options {
   readonly nifti: string;
   readonly where?: string;
   readonly force?: boolean;
+  readonly operator?: string;
   readonly json?: boolean;
 }
 
@@ -18,6 +19,7 @@ export function registerExport(corpus: Command): void {
     .requiredOption('--corpus <dir>', 'the corpus')
     .requiredOption('--nifti <dir>', 'the folder for the files; made where it is missing')
     .option('--where <filter>', 'only the series that an SQL condition on the columns selects')
+    .option('--operator <name>', 'who does it, for the audit log')
     .option('--force', 'replace files of an earlier export')
     .option('--json', 'print one JSON document on stdout')
     .addHelpText(
@@ -30,7 +32,7 @@ export function registerExport(corpus: Command): void {
 }
 
 async function run(ids: string[], options: Options): Promise<void> {
-  const { Corpus, exportNifti } = await import('../corpus/index.js');
+  const { Corpus, exportNifti, recordUse } = await import('../corpus/index.js');
   const corpus = await Corpus.open(options.corpus, { readOnly: true });
   try {
     const all = await corpus.list(options.where === undefined ? {} : { where: options.where });
@@ -56,6 +58,11 @@ async function run(ids: string[], options: Options): Promise<void> {
       bar.stop();
       stop.done();
     }
+    const written = new Set(result.written);
+    const sources = [...new Set(chosen.filter(({ id }) => written.has(id)).map(({ source }) => source))];
+    const detail = { format: 'nifti', series: written.size, sources: sources.sort() };
+    if (!(await recordUse(corpus.dir, 'export', detail, options.operator ?? null)))
+      log('export: the corpus may only be read, so that its audit log does not tell of this export');
     if (options.json) printJson(result);
     else log(`${result.written.length} series in ${options.nifti}`);
     for (const { reason } of result.failed) log(`not written: ${reason}`);

@@ -1,7 +1,7 @@
 /** `precess corpus withdraw`: series out of a corpus for good. */
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
-import type { Withdrawal } from '../corpus/index.js';
+import type { Withdrawal, Withdrawn } from '../corpus/index.js';
 import { CliError, log, printJson, UsageError } from './shared.js';
 
 interface Options {
@@ -9,6 +9,7 @@ interface Options {
   readonly patient?: string;
   readonly source?: string;
   readonly id?: string;
+  readonly operator?: string;
   readonly yes?: boolean;
   readonly json?: boolean;
 }
@@ -16,6 +17,16 @@ interface Options {
 const MODELS =
   'models trained before this still saw these series: train them again without, or retire them; copies made with ' +
   '"precess corpus export" are not touched';
+
+/** The runs as a person knows them. */
+const affected = ({ runs }: Withdrawn) =>
+  runs.map(({ run, saw }) => ({
+    run: run.id,
+    kind: run.kind,
+    labels: run.labels,
+    started: run.started,
+    saw,
+  }));
 
 export function registerWithdraw(corpus: Command): void {
   corpus
@@ -25,13 +36,14 @@ export function registerWithdraw(corpus: Command): void {
     .option('--patient <id>', 'every series of a patient: its id (pt-…) or the Patient ID of its DICOM files')
     .option('--source <id>', 'every series of a source (so-…)')
     .option('--id <id>', 'one series (se-…)')
+    .option('--operator <name>', 'who does it, for the audit log')
     .option('--yes', 'do not ask; needed where no terminal can answer')
     .option('--json', 'print one JSON document on stdout')
     .addHelpText(
       'after',
       '\nExample:\n  precess corpus withdraw --patient pt-0a1b2c3d4e5f6071 --corpus corpus --yes\n\n' +
         'A withdrawn series comes back when its files are ingested again: remove them from the source too.\n' +
-        'Models trained before still saw the series.\n',
+        'Models trained before still saw the series: the training runs that did are listed, with how many of them.\n',
     )
     .action(run);
 }
@@ -50,23 +62,35 @@ async function run(options: Options): Promise<void> {
     }
     const { withdrawFromIndex } = await import('../tasks/index-withdraw.js');
     let index = { images: 0, texts: 0 };
-    const gone = await withdraw(corpus, what, async (...series) => {
-      index = await withdrawFromIndex(corpus.dir, ...series);
-    });
+    const result = await withdraw(
+      corpus,
+      what,
+      async (...series) => {
+        index = await withdrawFromIndex(corpus.dir, ...series);
+      },
+      options.operator ?? null,
+    );
+    const gone = result.series;
     if (gone.length === 0)
       throw new CliError(
         `withdraw: a series of the corpus must match, got none; "precess corpus ls --corpus ${options.corpus} --json" ` +
           'shows the ids of series, patients and sources',
       );
     const ids = gone.map(({ id }) => id);
+    const runs = affected(result);
     if (options.json)
-      printJson({ removed: ids, vectors: index.images, indexedTexts: index.texts, note: MODELS });
+      printJson({ removed: ids, vectors: index.images, indexedTexts: index.texts, runs, note: MODELS });
     else {
       for (const id of ids) process.stdout.write(`${id}\n`);
       log(
         `removed ${gone.length} series of ${patients(gone)}, with voxels and text; from the search index ` +
           `${index.images} vectors and ${index.texts} texts`,
       );
+      for (const { run, kind, labels, saw } of runs)
+        log(
+          `seen by ${kind} ${run} (run folder ${labels.map((label) => `"${label}"`).join(', ')}): ${saw} of them`,
+        );
+      if (runs.length === 0) log('no registered training run saw any of them');
       log(MODELS);
     }
   } finally {

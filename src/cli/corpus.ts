@@ -1,8 +1,10 @@
 /** `precess corpus`: look into a corpus. */
 import type { Command } from 'commander';
 import type { Series } from '../corpus/index.js';
+import { registerAudit } from './corpus-audit.js';
 import { registerCheck } from './corpus-check.js';
 import { registerExport } from './corpus-export.js';
+import { registerRights } from './corpus-rights.js';
 import { registerWithdraw } from './corpus-withdraw.js';
 import { log, printJson, wholeNumber } from './shared.js';
 
@@ -16,7 +18,7 @@ interface LsOptions {
 export function registerCorpus(program: Command): void {
   const corpus = program
     .command('corpus')
-    .description('List, show, export, check and withdraw the series of a corpus.');
+    .description('List, show, export, check and withdraw the series of a corpus; its rights and audit log.');
   corpus
     .command('ls')
     .description('List series.')
@@ -41,6 +43,8 @@ export function registerCorpus(program: Command): void {
   registerExport(corpus);
   registerCheck(corpus);
   registerWithdraw(corpus);
+  registerRights(corpus);
+  registerAudit(corpus);
 }
 
 async function ls(options: LsOptions): Promise<void> {

@@ -79,7 +79,7 @@ const hashOf = ({ n, at, action, operator, detail, previous }: Body): string =>
     .digest('hex');
 
 /** One use of the corpus's key each, so that no HMAC can stand for one made for another purpose. */
-const macOf = (key: Uint8Array, purpose: 'entry' | 'head', text: string): string =>
+const macOf = (key: Uint8Array, purpose: 'entry' | 'head' | 'subject', text: string): string =>
   createHmac('sha256', key).update(`precess audit ${purpose}\n${text}`).digest('hex');
 
 const same = (a: string, b: string): boolean =>
@@ -136,6 +136,37 @@ export async function recordAudit(
   } finally {
     await unlock();
   }
+}
+
+/** Why nothing could be written: the storage of the corpus may only be read. */
+const READ_ONLY = new Set(['EROFS', 'EACCES', 'EPERM']);
+
+/** Whether an error says that the corpus may only be read by this user. */
+export const isReadOnly = (error: unknown): boolean =>
+  READ_ONLY.has((error as NodeJS.ErrnoException | null)?.code ?? '');
+
+/** As `recordAudit`, but false where the corpus may only be read: for what does not change the corpus. */
+export async function recordUse(
+  dir: string,
+  action: 'export' | 'index' | 'train',
+  detail: AuditDetail,
+  operator: string | null = null,
+): Promise<boolean> {
+  try {
+    await recordAudit(dir, action, detail, operator);
+    return true;
+  } catch (error) {
+    if (isReadOnly(error)) return false;
+    throw error;
+  }
+}
+
+/**
+ * What the log calls a patient or series that is not to be named in it: who has the key and the id can tell that an
+ * entry is about it.
+ */
+export async function auditSubject(dir: string, id: string): Promise<string> {
+  return macOf(await readKey(dir), 'subject', id).slice(0, 32);
 }
 
 /** Where the next entry goes. */

@@ -4,8 +4,10 @@ export {
   type AuditAction,
   type AuditEntry,
   type AuditFinding,
+  auditSubject,
   readAudit,
   recordAudit,
+  recordUse,
 } from './audit.js';
 export { type Checked, checkCorpus, type Finding, type SeriesCheck } from './check.js';
 export { Corpus, type ListOptions } from './corpus.js';
@@ -36,4 +38,4 @@ export { type Series, seriesSchema } from './series.js';
 export { type Split, splitOf } from './split.js';
 export { COLUMNS } from './table.js';
 export { type Skipped } from './walk.js';
-export { type Withdrawal, withdraw, withdrawn } from './withdraw.js';
+export { patientIdOf, type Withdrawal, withdraw, type Withdrawn, withdrawn } from './withdraw.js';

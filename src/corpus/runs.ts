@@ -2,7 +2,7 @@
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { recordAudit, writeSynced } from './audit.js';
+import { isReadOnly, recordAudit, writeSynced } from './audit.js';
 import { SeenSet } from './seen.js';
 
 const FOLDER = 'runs';
@@ -38,9 +38,6 @@ export interface StartedRun {
   readonly resumed: boolean;
 }
 
-/** Why nothing could be recorded: the corpus is on storage that this user may only read. */
-const READ_ONLY = new Set(['EROFS', 'EACCES', 'EPERM']);
-
 /**
  * Registers a run with the corpus in `dir`, before it learns anything, and notes it in the audit log. Returns false
  * where the corpus may only be read: then a withdrawal will not name the run.
@@ -63,7 +60,7 @@ export async function registerRun(dir: string, run: StartedRun): Promise<boolean
     await recordAudit(dir, 'train', { run: id, kind, base, series, sources, resumed });
     return true;
   } catch (error) {
-    if (READ_ONLY.has((error as NodeJS.ErrnoException).code ?? '')) return false;
+    if (isReadOnly(error)) return false;
     throw error;
   }
 }

@@ -50,7 +50,7 @@ const inDir = (...path: string[]): string => join(dir, ...path);
 
 describe('usage', () => {
   const commands = [
-    ...['corpus export', 'corpus check', 'corpus withdraw'],
+    ...['corpus export', 'corpus check', 'corpus withdraw', 'corpus rights', 'corpus audit'],
     ...['ingest', 'corpus ls', 'corpus show', 'pretrain', 'align', 'embed', 'index', 'search', 'describe'],
     'demo',
   ];

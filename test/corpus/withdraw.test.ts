@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { connect } from '@lancedb/lancedb';
 import { describe, expect, it, vi } from 'vitest';
 import { UsageError } from '../../src/cli/shared.js';
-import { ingest, type Series } from '../../src/corpus/index.js';
+import { ingest, readAudit, registerRun, SeenSet, type Series } from '../../src/corpus/index.js';
 import { lock } from '../../src/corpus/lock.js';
 import { SeriesTable } from '../../src/corpus/table.js';
 import { newUid } from '../../src/formats/dicom/index.js';
@@ -87,6 +87,7 @@ describe('corpus withdraw', () => {
       removed: gone.map(({ id }) => id).sort(),
       vectors: 2,
       indexedTexts: 2,
+      runs: [],
       note: expect.stringMatching(/models trained before this still saw/) as string,
     });
     for (const one of gone)
@@ -102,6 +103,59 @@ describe('corpus withdraw', () => {
     expect(existsSync(join(corpus, 'lock'))).toBe(false);
   });
 
+  it('names the training runs that saw what was withdrawn, and logs it without naming whom', async () => {
+    const dir = await folder();
+    const { corpus, series } = await made(dir);
+    const gone = series.filter(({ bodyPart }) => ['PROSTATE', 'BRAIN'].includes(bodyPart));
+    const register = (n: number, label: string, ids: string[]): Promise<boolean> =>
+      registerRun(corpus, {
+        ...{ id: `run-000000000000000${n}`, kind: 'pretrain', label, base: [], sources: [], resumed: false },
+        ...{ series: ids.length, seen: SeenSet.of(ids).toString() },
+      });
+    await register(
+      1,
+      'all',
+      series.map(({ id }) => id),
+    );
+    await register(
+      2,
+      'knees',
+      series.filter((one) => !gone.includes(one)).map(({ id }) => id),
+    );
+    await register(3, 'brains', [of(series, 'BRAIN').id]);
+    const args = ['--patient', 'P-2', '--corpus', corpus, '--yes', '--operator', 'Dr. Data'];
+    const { stdout, stderr } = await run('corpus', 'withdraw', ...args, '--json');
+    expect(stderr).toBe('');
+    const { runs } = JSON.parse(stdout) as { runs: unknown };
+    expect(runs).toMatchObject([
+      { run: 'run-0000000000000001', labels: ['all'], saw: 2 },
+      { run: 'run-0000000000000003', labels: ['brains'], saw: 1 },
+    ]);
+    const { entries, findings } = await readAudit(corpus);
+    expect(findings).toEqual([]);
+    const [began, ended] = entries.slice(-2);
+    expect([began!.action, ended!.action]).toEqual(['withdraw', 'withdrawn']);
+    expect(ended).toMatchObject({
+      operator: 'Dr. Data',
+      detail: {
+        by: 'patient',
+        series: 2,
+        runs: [
+          { run: 'run-0000000000000001', saw: 2 },
+          { run: 'run-0000000000000003', saw: 1 },
+        ],
+      },
+    });
+    for (const { id, patientId } of gone)
+      for (const trace of [id, patientId, 'P-2']) expect(await holding(corpus, trace), trace).toEqual([]);
+    // Who knows the Patient ID finds the withdrawal, another's does not.
+    const asked = async (patient: string): Promise<number> => {
+      const audit = await run('corpus', 'audit', '--corpus', corpus, '--patient', patient, '--json');
+      return (JSON.parse(audit.stdout) as { entries: unknown[] }).entries.length;
+    };
+    expect([await asked('P-2'), await asked(gone[0]!.patientId), await asked('P-1')]).toEqual([2, 2, 0]);
+  });
+
   it('keeps a text that another series has too', async () => {
     const dir = await folder();
     const { corpus, series } = await made(dir);
@@ -114,7 +168,9 @@ describe('corpus withdraw', () => {
     expect(await indexed(corpus, 'texts', 'text')).toContain(one!.text);
     expect(await indexed(corpus, 'images', 'id')).not.toContain(one!.id);
     expect(written.stdout).toBe(`${one!.id}\n`);
-    expect(written.stderr).toMatch(/removed 1 series of 1 patient, .* 1 vectors and 0 texts\n.*still saw/);
+    expect(written.stderr).toMatch(
+      /removed 1 series of 1 patient, .* 1 vectors and 0 texts\nno registered training run.*\n.*still saw/,
+    );
   });
 
   it('removes a source, and an index that nothing is left of', async () => {
