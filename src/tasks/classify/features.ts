@@ -1,0 +1,58 @@
+/** Features of many series by the frozen encoder, reading ahead while it computes. */
+import type { Series } from '../../corpus/series.js';
+import { tokensFor, type EmbedOptions, type Encoder, type Features } from '../../models/encoder.js';
+import { Prepared, type TokenSet } from '../../volume/tokens.js';
+import { VolumeError, type Volume } from '../../volume/volume.js';
+
+export interface FeatureOptions extends EmbedOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly warn?: (message: string) => void;
+}
+
+/** Series that share a run of the encoder. */
+const ROWS = 4;
+
+/**
+ * Features of every series that shows something; those that hold nothing to see are left out with a warning. Series of
+ * like size share a run, so that little of it is padding. Stops early when `signal` fires.
+ */
+export async function featuresOf(
+  volumeOf: (id: string) => Promise<Volume>,
+  encoder: Encoder,
+  series: readonly Series[],
+  options: FeatureOptions = {},
+): Promise<Map<string, Features>> {
+  const out = new Map<string, Features>();
+  const waiting = new Map<number, { id: string; tokens: TokenSet }[]>();
+  const flush = async (items: readonly { id: string; tokens: TokenSet }[]): Promise<void> => {
+    const found = await encoder.features(items.map(({ tokens }) => tokens));
+    items.forEach(({ id }, n) => out.set(id, found[n]!));
+  };
+  const cut = async (n: number): Promise<TokenSet | null> => {
+    const { id } = series[n]!;
+    try {
+      return tokensFor(new Prepared(await volumeOf(id)), encoder.config.samples, options);
+    } catch (error) {
+      if (!(error instanceof VolumeError)) throw error;
+      options.warn?.(`${id} is left out: ${error.message}`);
+      return null;
+    }
+  };
+  let next = series.length > 0 ? cut(0) : null;
+  for (const [n, { id }] of series.entries()) {
+    if (options.signal?.aborted) break;
+    const tokens = await next;
+    next = n + 1 < series.length ? cut(n + 1) : null;
+    next?.catch(() => undefined);
+    if (tokens) {
+      const bucket = Math.ceil(Math.log2(Math.max(32, tokens.count)));
+      const items = [...(waiting.get(bucket) ?? []), { id, tokens }];
+      if (items.length === ROWS) await flush(items);
+      waiting.set(bucket, items.length === ROWS ? [] : items);
+    }
+    options.onProgress?.(n + 1, series.length);
+  }
+  for (const items of waiting.values()) if (items.length > 0 && !options.signal?.aborted) await flush(items);
+  return out;
+}
