@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { authorization } from './auth.js';
 import { PacsError } from './error.js';
 import { Connection, type HttpRequest } from './http.js';
-import { boundaryOf, type MultipartLimits, type Part, parts } from './multipart.js';
+import { boundaryOf, type Part, parts } from './multipart.js';
 import { RETRIES, type RetryOptions, withRetries } from './retry.js';
 
 export interface ClientOptions {
@@ -14,6 +14,8 @@ export interface ClientOptions {
   readonly caFile?: string;
   /** Requests at a time; 4 where not given. */
   readonly connections?: number;
+  /** Results of a search asked for at a time; 200 where not given. */
+  readonly pageSize?: number;
   /** Silence after which a request is given up, ms; one minute where not given. */
   readonly silenceMs?: number;
   readonly retries?: Partial<RetryOptions>;
@@ -64,13 +66,17 @@ export function rootOf(address: string): URL {
 export class DicomWebClient {
   readonly root: URL;
 
+  readonly pageSize: number;
+  private readonly retries: RetryOptions;
+
   private constructor(
     address: string,
     private readonly connection: Connection,
-    private readonly retries: RetryOptions,
-    private readonly signal: AbortSignal | undefined,
+    private readonly options: ClientOptions,
   ) {
     this.root = rootOf(address);
+    this.pageSize = options.pageSize ?? 200;
+    this.retries = { ...RETRIES, ...options.retries };
   }
 
   /** @throws PacsError when the address, the credentials or the certificate file cannot be used. */
@@ -83,7 +89,7 @@ export class DicomWebClient {
       silenceMs: options.silenceMs ?? 60_000,
       ...(options.signal && { signal: options.signal }),
     });
-    return new DicomWebClient(address, connection, { ...RETRIES, ...options.retries }, options.signal);
+    return new DicomWebClient(address, connection, options);
   }
 
   close(): void {
@@ -92,7 +98,7 @@ export class DicomWebClient {
 
   /** Runs `work` again when it fails with a TransientError. */
   again<T>(work: (attempt: number) => Promise<T>): Promise<T> {
-    return withRetries(work, this.retries, this.signal);
+    return withRetries(work, this.retries, this.options.signal);
   }
 
   /**
@@ -112,7 +118,7 @@ export class DicomWebClient {
    * The parts of a multipart answer as they come; one try.
    * @throws TransientError when the connection breaks; PacsError when the server refuses or a limit is passed.
    */
-  async *parts(path: string, accept: string, limits: MultipartLimits, what: string): AsyncGenerator<Part> {
+  async *parts(path: string, accept: string, mostBytes: number, what: string): AsyncGenerator<Part> {
     const response = await this.connection.open({
       method: 'GET',
       url: this.url(path),
@@ -122,7 +128,7 @@ export class DicomWebClient {
     try {
       if (response.statusCode === 204) return;
       const boundary = boundaryOf(response.headers['content-type']);
-      yield* parts(this.connection.body(response, what), boundary, limits);
+      yield* parts(this.connection.body(response, what), boundary, mostBytes);
     } finally {
       if (!response.complete) response.destroy();
     }

@@ -7,13 +7,6 @@ export interface Part {
   readonly body: Uint8Array;
 }
 
-export interface MultipartLimits {
-  /** Bytes of one part's body. */
-  readonly partBytes: number;
-  /** Bytes of all bodies. */
-  readonly totalBytes: number;
-}
-
 const HEADER_BYTES = 16 * 1024;
 const CRLF = Buffer.from('\r\n');
 const BLANK_LINE = Buffer.from('\r\n\r\n');
@@ -38,13 +31,14 @@ export function boundaryOf(contentType: string | undefined): string {
 /**
  * Yields each part of a multipart body when it is complete. At most one part is held, plus one chunk of the stream.
  *
+ * @param mostBytes Bytes of all parts together; more are refused.
  * @throws TransientError when the body ends before its closing delimiter; PacsError when it breaks the syntax or a
  * limit.
  */
 export async function* parts(
   chunks: AsyncIterable<Uint8Array>,
   boundary: string,
-  limits: MultipartLimits,
+  mostBytes: number,
 ): AsyncGenerator<Part> {
   const source = new Reader(chunks);
   const delimiter = Buffer.from(`\r\n--${boundary}`);
@@ -55,8 +49,7 @@ export async function* parts(
     let total = 0;
     while (!(await isLast(source))) {
       const headers = await headersOf(source);
-      const most = Math.min(limits.partBytes, limits.totalBytes - total);
-      const body = await source.until(delimiter, most, 'a part');
+      const body = await source.until(delimiter, mostBytes - total, 'the rest of its parts');
       total += body.length;
       yield { headers, body };
     }

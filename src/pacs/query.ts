@@ -73,12 +73,12 @@ export function parseQuery(text: string): SeriesQuery {
       throw new PacsError(`query: ${first} is set by Precess, which reads all pages; leave it out`);
     if (first === 'modality' || first === '00080060') {
       if (value !== 'MR') throw new PacsError(`query: only Modality=MR can be taken in, got "${value}"`);
+    } else if (first === 'modalitiesinstudy' || first === '00080061') {
+      if (value !== 'MR') throw new PacsError(`query: studies are taken for their MR series, got "${value}"`);
     } else (SERIES_KEYS.has(first) ? series : study).push([name, value]);
   }
   return { study, series };
 }
-
-const PAGE = 200;
 
 /**
  * Every MR series that matches, study by study: all services can list the series of a study, while searching all
@@ -87,11 +87,13 @@ const PAGE = 200;
  * @throws PacsError when the server refuses or does not answer in the end.
  */
 export async function* findSeries(client: DicomWebClient, query: SeriesQuery): AsyncGenerator<FoundSeries> {
-  const named = query.study.some(([key]) => /^(ModalitiesInStudy|00080061)$/i.test(key));
-  const studyQuery = named ? query.study : [...query.study, ['ModalitiesInStudy', 'MR'] as const];
+  // The modalities of a study are looked at here rather than matched by the server: Orthanc 1.10 loses results between
+  // pages of such a search.
+  const studyQuery = [...query.study, ['includefield', '00080061'] as const];
   for await (const study of pages(client, '/studies', studyQuery, '0020000D', 'search for studies')) {
-    const studyUid = value(study, '0020000D');
-    yield* seriesOf(client, studyUid, [...query.series, ['Modality', 'MR']]);
+    const modalities = study['00080061']?.Value ?? [];
+    if (modalities.length > 0 && !modalities.includes('MR')) continue;
+    yield* seriesOf(client, value(study, '0020000D'), [...query.series, ['Modality', 'MR']]);
   }
 }
 
@@ -147,7 +149,7 @@ async function* pages(
       path,
       new URLSearchParams([
         ...query.map(([k, v]): [string, string] => [k, v]),
-        ['limit', String(PAGE)],
+        ['limit', String(client.pageSize)],
         ['offset', String(offset)],
       ]),
       what,

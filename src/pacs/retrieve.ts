@@ -24,8 +24,7 @@ export async function retrieveSeries(
   const path = `/studies/${checked(series.studyUid)}/series/${checked(series.seriesUid)}`;
   const add = async (from: string): Promise<void> => {
     const held = [...received.values()].reduce((sum, { length }) => sum + length, 0);
-    const limits = { partBytes: mostBytes, totalBytes: mostBytes - held };
-    for await (const { body } of client.parts(from, ACCEPT_DICOM, limits, 'retrieve a series'))
+    for await (const { body } of client.parts(from, ACCEPT_DICOM, mostBytes - held, 'retrieve a series'))
       received.set(sopInstanceUid(body), body);
   };
 

@@ -127,11 +127,13 @@ describe('queries', () => {
       ],
       series: [['SeriesDescription', 't2*']],
     });
-    expect(parseQuery('')).toEqual({ study: [], series: [] });
+    for (const text of ['', 'Modality=MR&ModalitiesInStudy=MR'])
+      expect(parseQuery(text)).toEqual({ study: [], series: [] });
   });
 
-  it.each(['Modality=CT', 'limit=5', 'offset=1', 'includefield=all', 'a b=c', '=x'])('refuses %s', (text) =>
-    expect(() => parseQuery(text)).toThrow(PacsError),
+  it.each(['Modality=CT', 'ModalitiesInStudy=CT', 'limit=5', 'offset=1', 'includefield=all', 'a b=c', '=x'])(
+    'refuses %s',
+    (text) => expect(() => parseQuery(text)).toThrow(PacsError),
   );
 
   it('put only UIDs into paths', () => {
