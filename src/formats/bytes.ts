@@ -1,67 +1,20 @@
 /** Where bytes come from: files, members of archives, and buffers mounted in memory, all read in the same way. */
 import { readFileSync } from 'node:fs';
-import { access, type FileHandle, open } from 'node:fs/promises';
+import { archivePath, existsMember, openMember } from './archive/index.js';
+import { type ByteSource, existsPlain, mountedBytes, openPlain } from './byte-source.js';
 
-export interface ByteSource {
-  /** The path it was opened by, for messages. */
-  readonly name: string;
-  /** Bytes. */
-  readonly size: number;
-  /**
-   * `length` bytes from `offset` on, fewer where the source ends before. Nothing beyond `size` is allocated, whatever
-   * `length` says. What comes back may be part of a buffer that others read, and must not be written to.
-   */
-  read(offset: number, length: number): Promise<Uint8Array>;
-  /** Fills `target` from `offset` on and returns how many bytes there were: fewer than asked for at the end. */
-  readInto(offset: number, target: Uint8Array): Promise<number>;
-  close(): Promise<void>;
-}
-
-/** A source of bytes that is not there. `code` is as of Node's system errors. */
-export class ByteSourceError extends Error {
-  override readonly name = 'ByteSourceError';
-
-  constructor(
-    message: string,
-    readonly code = 'ENOENT',
-  ) {
-    super(message);
-  }
-}
-
-const MEMORY = 'memory:';
-const mounted = new Map<string, Uint8Array>();
-let mounts = 0;
+export { type ByteSource, ByteSourceError, mountBytes, unmountBytes } from './byte-source.js';
 
 /**
- * Makes `bytes` readable, without copying them, under the path that is returned ("memory:1/NAME") until
- * `unmountBytes` of it. The path is known in this thread only.
- */
-export function mountBytes(bytes: Uint8Array, name: string): string {
-  const path = `${MEMORY}${++mounts}/${name}`;
-  mounted.set(path, bytes);
-  return path;
-}
-
-/** Lets go of what `mountBytes` mounted; a path that is not mounted is passed over. */
-export function unmountBytes(path: string): void {
-  mounted.delete(path);
-}
-
-/**
- * Opens the file at `path`, or the buffer mounted there. Close it after use.
+ * Opens the file at `path`, the member "ARCHIVE!/MEMBER" of a zip or tar archive, or a mounted buffer. Close it after
+ * use.
  *
- * @throws a system error where the file is not there or not allowed; ByteSourceError where nothing is mounted.
+ * @throws a system error where the file is not there or not allowed; ByteSourceError where the member or the buffer is
+ * not there; ArchiveError where the archive is damaged.
  */
 export async function openBytes(path: string): Promise<ByteSource> {
-  if (path.startsWith(MEMORY)) return new MemorySource(path, bytesAt(path));
-  const file = await open(path, 'r');
-  try {
-    return new FileSource(path, file, (await file.stat()).size);
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
+  const inside = archivePath(path);
+  return inside === null ? openPlain(path) : openMember(inside);
 }
 
 /** All bytes of the source at `path`. @throws as openBytes. */
@@ -76,76 +29,26 @@ export async function readBytes(path: string): Promise<Uint8Array> {
 
 /** All bytes of the file or the mounted buffer at `path`, at once. @throws as openBytes. */
 export function readBytesSync(path: string): Uint8Array {
-  return path.startsWith(MEMORY) ? bytesAt(path) : readFileSync(path);
+  return mountedBytes(path) ?? readFileSync(path);
+}
+
+/** The bytes of the source at `path` in pieces, from its start to its end. @throws as openBytes. */
+export async function* streamBytes(path: string, pieceBytes = 1 << 20): AsyncGenerator<Uint8Array> {
+  const source = await openBytes(path);
+  try {
+    for (let at = 0; at < source.size;) {
+      const piece = await source.read(at, pieceBytes);
+      if (piece.length === 0) return;
+      at += piece.length;
+      yield piece;
+    }
+  } finally {
+    await source.close();
+  }
 }
 
 /** Whether there is a source of bytes at `path`. */
 export function existsBytes(path: string): Promise<boolean> {
-  if (path.startsWith(MEMORY)) return Promise.resolve(mounted.has(path));
-  return access(path).then(
-    () => true,
-    () => false,
-  );
-}
-
-function bytesAt(path: string): Uint8Array {
-  const bytes = mounted.get(path);
-  if (bytes === undefined)
-    throw new ByteSourceError(
-      `read bytes: nothing is mounted at ${path}; mount the bytes before reading them`,
-    );
-  return bytes;
-}
-
-class MemorySource implements ByteSource {
-  readonly size: number;
-
-  constructor(
-    readonly name: string,
-    private readonly bytes: Uint8Array,
-  ) {
-    this.size = bytes.length;
-  }
-
-  read(offset: number, length: number): Promise<Uint8Array> {
-    return Promise.resolve(this.bytes.subarray(offset, offset + length));
-  }
-
-  readInto(offset: number, target: Uint8Array): Promise<number> {
-    const part = this.bytes.subarray(offset, offset + target.length);
-    target.set(part);
-    return Promise.resolve(part.length);
-  }
-
-  close(): Promise<void> {
-    return Promise.resolve();
-  }
-}
-
-class FileSource implements ByteSource {
-  constructor(
-    readonly name: string,
-    private readonly file: FileHandle,
-    readonly size: number,
-  ) {}
-
-  async read(offset: number, length: number): Promise<Uint8Array> {
-    const target = new Uint8Array(Math.max(0, Math.min(length, this.size - offset)));
-    const there = await this.readInto(offset, target);
-    return target.subarray(0, there);
-  }
-
-  async readInto(offset: number, target: Uint8Array): Promise<number> {
-    let done = 0;
-    while (done < target.length) {
-      const { bytesRead } = await this.file.read(target, done, target.length - done, offset + done);
-      if (bytesRead === 0) break;
-      done += bytesRead;
-    }
-    return done;
-  }
-
-  close(): Promise<void> {
-    return this.file.close();
-  }
+  const inside = archivePath(path);
+  return inside === null ? existsPlain(path) : existsMember(inside);
 }
