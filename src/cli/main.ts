@@ -2,7 +2,9 @@
 import { Command, CommanderError } from 'commander';
 import { registerCorpus } from './corpus.js';
 import { registerDemo } from './demo.js';
+import { registerFit } from './fit.js';
 import { registerIngest } from './ingest.js';
+import { registerPredict } from './predict.js';
 import { registerSearch } from './search.js';
 import { Interrupted, log, UsageError } from './shared.js';
 import { registerTraining } from './train.js';
@@ -19,6 +21,8 @@ registerIngest(program);
 registerCorpus(program);
 registerTraining(program);
 registerSearch(program);
+registerFit(program);
+registerPredict(program);
 for (const command of program.commands) command.exitOverride();
 
 /** Runs the command line and returns the exit status: 0 success, 1 failure, 2 usage, 130 interrupted. */

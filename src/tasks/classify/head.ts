@@ -151,6 +151,14 @@ export function crossPredict(
   return { predictions, fold };
 }
 
+/**
+ * Whether the patients suffice for {@link crossPredict}, before anything is encoded.
+ * @throws TaskError when there are fewer patients than folds, or a class has one patient only.
+ */
+export function checkPatients(patients: readonly string[], target: Target, folds: number): void {
+  stratifiedFolds(patients, strata(target), folds);
+}
+
 /** Class of each case for stratification: the rarest label present, or the quarter of a number. */
 function strata(target: Target): number[] {
   if (target.kind === 'labels') {

@@ -1,0 +1,183 @@
+/** `precess fit classify`: a head on the frozen encoder from a table of labels. */
+import type { Command } from 'commander';
+import type { Measured } from '../evaluate/intervals.js';
+import {
+  CliError,
+  decimal,
+  Interrupted,
+  interruption,
+  log,
+  oneOf,
+  printJson,
+  progress,
+  UsageError,
+  wholeNumber,
+} from './shared.js';
+
+const KINDS = ['classes', 'ordinal', 'labels', 'number'] as const;
+const METHODS = ['logistic', 'knn'] as const;
+
+interface Options {
+  readonly corpus: string;
+  readonly model: string;
+  readonly labels: string;
+  readonly out: string;
+  readonly target?: string;
+  readonly kind?: (typeof KINDS)[number];
+  readonly order?: string;
+  readonly method: (typeof METHODS)[number];
+  readonly folds: number;
+  readonly seed: number;
+  readonly where?: string;
+  readonly patchMm: number;
+  readonly maxTokens: number;
+  readonly threads?: number;
+  readonly json?: boolean;
+}
+
+export function registerFit(program: Command): void {
+  const fit = program.command('fit').description('Fit a head on the frozen encoder from a few labels.');
+  fit
+    .command('classify')
+    .description(
+      'Learn classes, ordered classes, several labels or numbers from a CSV file, cross-validated by patient.',
+    )
+    .requiredOption('--corpus <dir>', 'the corpus with the labelled series')
+    .requiredOption('--model <model>', 'run folder or model file: the encoder')
+    .requiredOption('--labels <file>', 'CSV or TSV with a column series, study or patient and the target')
+    .requiredOption('--out <dir>', 'folder for the head and its encoder')
+    .option('--target <columns>', 'column to be told; several, separated by commas, are yes-or-no labels')
+    .option('--kind <kind>', `${KINDS.join(', ')}; told from the values unless given`, oneOf('--kind', KINDS))
+    .option('--order <classes>', 'classes of an ordinal target from low to high, separated by commas')
+    .option('--method <name>', 'logistic (linear probe) or knn', oneOf('--method', METHODS), 'logistic')
+    .option('--folds <n>', 'folds of the cross-validation', wholeNumber('--folds', 2, 100), 5)
+    .option('--seed <n>', 'seed of the folds', wholeNumber('--seed', 0), 0)
+    .option('--where <sql>', `only series that match, e.g. "contrast = 'T2w'"`)
+    .option('--patch-mm <mm>', 'side of a token', decimal('--patch-mm', 1, 256), 16)
+    .option(
+      '--max-tokens <n>',
+      'use larger tokens where a volume needs more',
+      wholeNumber('--max-tokens', 1, 4096),
+      2048,
+    )
+    .option('--threads <n>', 'threads (default: the cores)', wholeNumber('--threads', 1))
+    .option('--json', 'print one JSON document')
+    .addHelpText(
+      'after',
+      '\nExample:\n  precess fit classify --corpus corpus --model runs/align --labels diagnosis.csv --target diagnosis \\\n' +
+        `    --where "contrast = 'T1w'" --out heads/diagnosis\n\n` +
+        "Keys may be the corpus's ids or the archive's own (Patient ID, UIDs, DATASET/sub-01); they are kept nowhere.\n" +
+        'The scores are of patients that neither the fit nor its tuning has seen.\n',
+    )
+    .action(classify);
+}
+
+async function classify(options: Options): Promise<void> {
+  const [
+    { Corpus, requireUse },
+    { readPseudonyms },
+    { Encoder },
+    { openModel },
+    tasks,
+    { joinUnits, taskScores },
+  ] = await Promise.all([
+    import('../corpus/index.js'),
+    import('../corpus/pseudonym.js'),
+    import('../models/encoder.js'),
+    import('../models/model-file.js'),
+    import('../tasks/classify/index.js'),
+    import('../evaluate/task-scores.js'),
+  ]);
+  if (options.order !== undefined && options.kind !== 'ordinal' && options.kind !== 'classes')
+    throw new UsageError('--order goes with --kind ordinal or classes');
+  const model = await openModel(options.model);
+  const corpus = await Corpus.open(options.corpus);
+  const stop = interruption('stopping; press Ctrl-C again to stop at once');
+  try {
+    const all = await corpus.list(options.where === undefined ? {} : { where: options.where });
+    const permitted = requireUse(all, 'train', { doing: 'fit', warn: log });
+    const labelled = await tasks.readLabels(options.labels, permitted, await readPseudonyms(corpus.dir), {
+      ...(options.target !== undefined && { target: list(options.target) }),
+      ...(options.kind !== undefined && { kind: options.kind }),
+      ...(options.order !== undefined && { order: list(options.order) }),
+    });
+    if (labelled.unmatched.length > 0)
+      log(
+        `fit: ${labelled.unmatched.length} rows of ${options.labels} match no series (lines ` +
+          `${labelled.unmatched.slice(0, 5).join(', ')}${labelled.unmatched.length > 5 ? ', …' : ''})`,
+      );
+    const { patchMm, maxTokens, threads, method, folds, seed } = options;
+    tasks.checkPatients(
+      labelled.series.map(({ patientId }) => patientId),
+      labelled.target,
+      folds,
+    );
+
+    const encoder = await Encoder.open(model, threads === undefined ? {} : { threads });
+    const bar = progress('encoding series', labelled.series.length);
+    const features = await tasks
+      .featuresOf((id) => corpus.volume(id), encoder, labelled.series, {
+        patchMm,
+        maxTokens,
+        signal: stop.signal,
+        warn: log,
+        onProgress: (done) => bar.update(done),
+      })
+      .finally(() => {
+        bar.stop();
+        return encoder.close();
+      });
+    if (stop.signal.aborted) throw new Interrupted('fit: stopped; nothing was written');
+    const seen = labelled.series.map((_, n) => n).filter((n) => features.has(labelled.series[n]!.id));
+    if (seen.length === 0) throw new CliError('fit: no labelled series holds an image that can be encoded');
+    const cases = {
+      features: seen.map((n) => features.get(labelled.series[n]!.id)!.summary),
+      patients: seen.map((n) => labelled.series[n]!.patientId),
+    };
+    const { names, kind } = labelled.target;
+    const target = {
+      ...labelled.target,
+      values: seen.map((n) => labelled.target.values[n]!),
+    } as typeof labelled.target;
+    log(`fit: ${names.join(', ')} from ${seen.length} series of ${new Set(cases.patients).size} patients`);
+    const { predictions } = tasks.crossPredict(cases, target, { method, folds, seed });
+    const units = seen.map((n) => labelled.units[n]!);
+    const outcomes = joinUnits(predictions, target.values, units, cases.patients);
+    const metrics = taskScores(target, outcomes, { seed });
+    const head = tasks.fitHead(cases, target, method, seed);
+    await tasks.writeHead(options.out, { head, level: labelled.level, patchMm, maxTokens, model });
+
+    const document = {
+      suite: 'classify',
+      metrics,
+      kind,
+      names,
+      level: labelled.level,
+      series: seen.length,
+      units: outcomes.length,
+      patients: new Set(cases.patients).size,
+      unmatchedLines: labelled.unmatched,
+      head: options.out,
+    };
+    if (options.json) printJson(document);
+    else print(metrics, `${labelled.level} (${outcomes.length})`);
+    log(`fit: head in ${options.out}; use it with "precess predict SRC --head ${options.out}"`);
+  } finally {
+    stop.done();
+    corpus.close();
+  }
+}
+
+const list = (text: string): string[] =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+
+function print(metrics: Readonly<Record<string, Measured>>, per: string): void {
+  process.stdout.write(`scores per ${per}, 95 % intervals over patients\n`);
+  for (const [name, { value, ci95, n }] of Object.entries(metrics))
+    process.stdout.write(
+      `${name.padEnd(18)} ${value.toFixed(3)}  [${ci95[0].toFixed(3)}, ${ci95[1].toFixed(3)}]  n = ${n}\n`,
+    );
+}

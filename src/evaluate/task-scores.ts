@@ -1,0 +1,158 @@
+/** All scores of a head's predictions, with intervals over patients. */
+import type { Prediction, Target } from '../tasks/classify/head.js';
+import {
+  accuracy,
+  balancedAccuracy,
+  brier,
+  confusion,
+  expectedCalibrationError,
+  macroF1,
+} from './decisions.js';
+import { EvaluateError } from './error.js';
+import { bootstrap, type Measured } from './intervals.js';
+import { auroc, averagePrecision } from './ranking.js';
+
+/** One thing that was predicted: a series, or all series of a study or patient together. */
+export interface Outcome {
+  readonly patient: string;
+  readonly prediction: Prediction;
+  /** Class index, number, or one 0 or 1 a label. */
+  readonly truth: number | readonly number[];
+}
+
+/**
+ * Joins predictions of series that share a unit (a patient with several series): probabilities and numbers are averaged.
+ * @param units unit of every series. @param patients patient of every series.
+ */
+export function joinUnits(
+  predictions: readonly Prediction[],
+  truth: readonly (number | readonly number[])[],
+  units: readonly string[],
+  patients: readonly string[],
+): Outcome[] {
+  const groups = new Map<string, number[]>();
+  units.forEach((unit, n) => groups.set(unit, [...(groups.get(unit) ?? []), n]));
+  return [...groups.values()].map((group) => {
+    const of = group.map((n) => predictions[n]!);
+    const probabilities = of[0]!.probabilities.map(
+      (_, c) => of.reduce((sum, one) => sum + one.probabilities[c]!, 0) / of.length,
+    );
+    // Decisions are the most frequent one, the first among equals; numbers are averaged.
+    const decided = mostFrequent(of.map(({ value }) => value));
+    const number = of.reduce((sum, one) => sum + one.value, 0) / of.length;
+    const prediction: Prediction = {
+      probabilities,
+      value: probabilities.length === 0 ? number : decided,
+      present: of[0]!.present.map((_, c) => of.filter(({ present }) => present[c]).length * 2 > of.length),
+    };
+    return { patient: patients[group[0]!]!, prediction, truth: truth[group[0]!]! };
+  });
+}
+
+function mostFrequent(values: readonly number[]): number {
+  const counts = new Map<number, number>();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return [...counts].sort(([, a], [, b]) => b - a)[0]![0];
+}
+
+export interface ScoreOptions {
+  readonly rounds?: number;
+  readonly seed?: number;
+}
+
+/**
+ * Scores by kind of target. Classes: AUROC and AUPRC (of the second class; of more than two, the mean of each against
+ * the rest), accuracy, balanced accuracy, macro F1, Brier, ECE; ordinal classes also the mean distance in classes.
+ * Labels: mean AUROC, AUPRC and F1. Numbers: mean absolute error, root mean squared error, R².
+ */
+export function taskScores(
+  target: Pick<Target, 'kind' | 'names'>,
+  outcomes: readonly Outcome[],
+  options: ScoreOptions = {},
+): Record<string, Measured> {
+  const patients = outcomes.map(({ patient }) => patient);
+  const measured = (score: (cases: readonly Outcome[]) => number): Measured =>
+    bootstrap(patients, (cases) => score(cases.map((n) => outcomes[n]!)), options);
+  const { kind, names } = target;
+  if (kind === 'number') {
+    const errors = (cases: readonly Outcome[]): number[] =>
+      cases.map(({ prediction, truth }) => prediction.value - (truth as number));
+    return {
+      mae: measured((cases) => mean(errors(cases).map(Math.abs))),
+      rmse: measured((cases) => Math.sqrt(mean(errors(cases).map((e) => e * e)))),
+      r2: measured((cases) => {
+        const truths = cases.map(({ truth }) => truth as number);
+        const centre = mean(truths);
+        return 1 - mean(errors(cases).map((e) => e * e)) / mean(truths.map((t) => (t - centre) ** 2));
+      }),
+    };
+  }
+  if (kind === 'labels') {
+    const over = (score: (truth: number[], cases: readonly Outcome[], label: number) => number) =>
+      measured((cases) =>
+        mean(
+          names.map((_, c) =>
+            score(
+              cases.map(({ truth }) => (truth as readonly number[])[c]!),
+              cases,
+              c,
+            ),
+          ),
+        ),
+      );
+    const p = (cases: readonly Outcome[], c: number): number[] =>
+      cases.map(({ prediction }) => prediction.probabilities[c]!);
+    return {
+      auroc: over((truth, cases, c) => auroc(truth, p(cases, c))),
+      auprc: over((truth, cases, c) => averagePrecision(truth, p(cases, c))),
+      f1: over((truth, cases, c) => {
+        const decided = cases.map(({ prediction }) => (prediction.present[c] ? 1 : 0));
+        const both = truth.filter((label, n) => label === 1 && decided[n] === 1).length;
+        const either = truth.filter((label) => label === 1).length + decided.filter((d) => d === 1).length;
+        return either === 0 ? 0 : (2 * both) / either;
+      }),
+    };
+  }
+
+  const classes = names.length;
+  const truths = (cases: readonly Outcome[]): number[] => cases.map(({ truth }) => truth as number);
+  const rows = (cases: readonly Outcome[]): Float64Array[] =>
+    cases.map(({ prediction }) => prediction.probabilities);
+  const counts = (cases: readonly Outcome[]): number[][] =>
+    confusion(
+      truths(cases),
+      cases.map(({ prediction }) => prediction.value),
+      classes,
+    );
+  const against = (
+    cases: readonly Outcome[],
+    score: (labels: number[], scores: number[]) => number,
+  ): number => {
+    const of = (c: number): number =>
+      score(
+        truths(cases).map((truth) => (truth === c ? 1 : 0)),
+        rows(cases).map((row) => row[c]!),
+      );
+    if (classes === 2) return of(1);
+    const present = names.map((_, c) => c).filter((c) => truths(cases).includes(c));
+    if (present.length < 2) throw new EvaluateError('AUROC: there must be at least two classes');
+    return mean(present.map(of));
+  };
+  return {
+    auroc: measured((cases) => against(cases, auroc)),
+    auprc: measured((cases) => against(cases, averagePrecision)),
+    accuracy: measured((cases) => accuracy(counts(cases))),
+    balancedAccuracy: measured((cases) => balancedAccuracy(counts(cases))),
+    f1: measured((cases) => macroF1(counts(cases))),
+    brier: measured((cases) => brier(truths(cases), rows(cases))),
+    ece: measured((cases) => expectedCalibrationError(truths(cases), rows(cases))),
+    ...(kind === 'ordinal' && {
+      meanDistance: measured((cases) =>
+        mean(cases.map(({ prediction, truth }) => Math.abs(prediction.value - (truth as number)))),
+      ),
+    }),
+  };
+}
+
+const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -1,0 +1,15 @@
+/** Classes, labels and numbers from frozen features. */
+export { featuresOf, type FeatureOptions } from './features.js';
+export { readHead, writeHead, type FittedHead } from './head-file.js';
+export {
+  checkPatients,
+  crossPredict,
+  fitHead,
+  predictHead,
+  type Cases,
+  type Head,
+  type Method,
+  type Prediction,
+  type Target,
+} from './head.js';
+export { readLabels, type Labelled, type LabelOptions, type Level } from './labels.js';

@@ -1,0 +1,128 @@
+/** fit classify and predict through the real command, on an encoder with random weights: the scores are the head's. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { writeModel } from '../../src/models/model-file.js';
+import { newModel } from '../../src/models/new-model.js';
+import { modelConfig } from '../../src/models/sizes.js';
+import { writeCorpus } from '../../src/simulate/index.js';
+import { expectFailure, json, MAY_ALL, precess, workFolder } from './command.js';
+
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
+
+interface OneSeries {
+  id: string;
+  bodyPart: string;
+  patientId: string;
+}
+interface Fitted {
+  suite: string;
+  kind: string;
+  names: string[];
+  series: number;
+  patients: number;
+  unmatchedLines: number[];
+  metrics: Record<string, { value: number; ci95: [number, number]; n: number }>;
+}
+interface Predicted {
+  predictions: { id: string; value: string; probabilities: Record<string, number> }[];
+}
+
+let dir = '';
+let corpus = '';
+let model = '';
+let series: OneSeries[] = [];
+
+beforeAll(async () => {
+  dir = await workFolder();
+  corpus = join(dir, 'corpus');
+  await writeCorpus(join(dir, 'in'), { patients: 24, seed: 5, size: 'tiny', series: 2, threads: 0 });
+  ({ series } = await json<{ series: OneSeries[] }>(
+    'ingest',
+    join(dir, 'in'),
+    '--corpus',
+    corpus,
+    '--rights',
+    MAY_ALL,
+  ));
+  model = join(dir, 'model.safetensors');
+  await writeModel(model, newModel(modelConfig('nano'), 2));
+});
+
+const fit = (...args: string[]): string[] => [
+  'fit',
+  'classify',
+  '--corpus',
+  corpus,
+  '--model',
+  model,
+  '--threads',
+  '1',
+  ...args,
+];
+
+async function labels(name: string, rows: readonly string[]): Promise<string> {
+  const path = join(dir, name);
+  await writeFile(path, `${rows.join('\n')}\n`);
+  return path;
+}
+
+describe('precess fit classify and predict', () => {
+  it('learns the region from a table, says how well for patients it has not seen, and predicts them', async () => {
+    const trunk = (part: string): string =>
+      /CHEST|HEART|ABDOMEN|PELVIS|PROSTATE|LIVER/.test(part) ? 'yes' : 'no';
+    const file = await labels('trunk.csv', [
+      'series,trunk',
+      ...series.map(({ id, bodyPart }) => `${id},${trunk(bodyPart)}`),
+      'se-none,yes',
+    ]);
+    const head = join(dir, 'head');
+    const fitted = await json<Fitted>(...fit('--labels', file, '--out', head, '--folds', '3'));
+    expect(fitted).toMatchObject({ suite: 'classify', kind: 'classes', names: ['no', 'yes'] });
+    expect(fitted).toMatchObject({ series: 48, patients: 24, unmatchedLines: [50] });
+    for (const { value, ci95, n } of Object.values(fitted.metrics)) {
+      expect(ci95[0]).toBeLessThanOrEqual(value);
+      expect(ci95[1]).toBeGreaterThanOrEqual(value);
+      expect(n).toBe(24);
+    }
+    // How far tokens lie from the middle shows even before any training.
+    expect(fitted.metrics.auroc!.value).toBeGreaterThan(0.75);
+
+    const out = join(dir, 'predictions.csv');
+    const all = await json<Predicted>('predict', '--corpus', corpus, '--head', head, '--out', out);
+    expect(all.predictions.map(({ id }) => id)).toEqual(series.map(({ id }) => id));
+    const right = all.predictions.filter(({ value }, n) => value === trunk(series[n]!.bodyPart)).length;
+    // These were seen in the fit.
+    expect(right / series.length).toBeGreaterThan(0.9);
+    const lines = (await readFile(out, 'utf8')).trim().split('\n');
+    expect(lines[0]).toBe('series,value,p(no),p(yes)');
+    expect(lines).toHaveLength(49);
+
+    const one = await json<Predicted>('predict', join(dir, 'in', 'patient-00003'), '--head', head);
+    expect(one.predictions).toHaveLength(2);
+    for (const { probabilities } of one.predictions)
+      expect(probabilities.yes! + probabilities.no!).toBeCloseTo(1, 6);
+  });
+
+  it('refuses labels that match nothing, one class, and classes of one patient', async () => {
+    const out = ['--out', join(dir, 'none')];
+    const nobody = await labels('nobody.csv', ['patient,y', 'pt-a,1', 'pt-b,0']);
+    expectFailure(await precess(...fit('--labels', nobody, ...out)), 1, /none of its 2 rows/);
+    const same = await labels('same.csv', ['series,y', ...series.map(({ id }) => `${id},1`)]);
+    expectFailure(await precess(...fit('--labels', same, ...out)), 1, /at least two classes/);
+    const lonely = await labels('lonely.csv', [
+      'patient,y',
+      ...[...new Set(series.map(({ patientId }) => patientId))].map(
+        (id, n) => `${id},${n === 0 ? 'a' : 'b'}`,
+      ),
+    ]);
+    expectFailure(await precess(...fit('--labels', lonely, ...out)), 1, /at least two patients/);
+  });
+
+  it('refuses wrong usage', async () => {
+    expectFailure(await precess('predict', '--head', 'x'), 2, /either an image or --corpus/);
+    expectFailure(await precess('predict', 'a', '--head', 'x', '--out', 'b.txt'), 2, /\.csv or \.json/);
+    expectFailure(await precess('predict', 'a', '--head', join(dir, 'nothing')), 1, /made by "precess fit"/);
+    expectFailure(await precess(...fit('--labels', 'x', '--out', 'y', '--order', 'a,b')), 2, /--order/);
+  });
+});
