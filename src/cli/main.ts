@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { registerCorpus } from './corpus.js';
 import { registerDemo } from './demo.js';
+import { registerExport } from './export.js';
 import { registerFit } from './fit.js';
 import { registerIngest } from './ingest.js';
 import { registerPredict } from './predict.js';
@@ -23,6 +24,7 @@ registerTraining(program);
 registerSearch(program);
 registerFit(program);
 registerPredict(program);
+registerExport(program);
 for (const command of program.commands) command.exitOverride();
 
 /** Runs the command line and returns the exit status: 0 success, 1 failure, 2 usage, 130 interrupted. */
