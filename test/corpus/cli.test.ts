@@ -44,6 +44,12 @@ describe('precess ingest and corpus', () => {
 
     const one = await run('corpus', 'show', series[0]!.id, '--corpus', corpus, '--json');
     expect(JSON.parse(one.stdout)).toEqual(series[0]);
+    const words = (await run('corpus', 'show', series[0]!.id, '--corpus', corpus)).stdout;
+    expect(words).toMatch(/^id +se-[0-9a-f]{16}$/m);
+    expect(words).toMatch(/^body part +KNEE( \(\d+ %\))?$/m);
+    expect(words).toMatch(/^voxels +40 × 36 × 8, 0\.8 × 0\.8 × 3 mm$/m);
+    expect(words).toMatch(/^rights +CC BY 4\.0: train, evaluate, share-weights, serve$/m);
+    expect(words).not.toMatch(/null|undefined|impression/);
     const all = await run('corpus', 'show', '--corpus', corpus, '--json');
     expect(JSON.parse(all.stdout)).toMatchObject({
       series: 2,
