@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { registerCorpus } from './corpus.js';
 import { registerDemo } from './demo.js';
+import { registerEvaluate } from './evaluate.js';
 import { registerExport } from './export.js';
 import { registerFit } from './fit.js';
 import { registerIngest } from './ingest.js';
@@ -24,6 +25,7 @@ registerTraining(program);
 registerSearch(program);
 registerFit(program);
 registerPredict(program);
+registerEvaluate(program);
 registerExport(program);
 for (const command of program.commands) command.exitOverride();
 

@@ -7,6 +7,8 @@ export interface Retrieval {
   readonly chance: Readonly<Record<number, number>>;
   /** Median rank (1 is best) of the first right candidate. */
   readonly medianRank: number;
+  /** That rank for every query. */
+  readonly ranks: readonly number[];
   readonly queries: number;
   readonly candidates: number;
 }
@@ -41,6 +43,7 @@ export function retrieval(
     recall: Object.fromEntries(ks.map((k) => [k, ranks.filter((r) => r <= k).length / ranks.length])),
     chance,
     medianRank: (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle)]!) / 2,
+    ranks,
     queries: queries.length,
     candidates: n,
   };

@@ -1,0 +1,125 @@
+/** The page of an evaluation: one HTML file with its drawings inside. */
+import { calibration, confusion } from '../evaluate/decisions.js';
+import { rocCurve } from '../evaluate/ranking.js';
+import type { SuiteResult } from '../evaluate/suites.js';
+import type { ModelFile } from '../models/model-file.js';
+
+const escape = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+const COLOURS = [
+  '#0b6e99',
+  '#c2571a',
+  '#3a7d34',
+  '#7a4ba0',
+  '#9a7b1d',
+  '#b03060',
+  '#4a5568',
+  '#2a9d8f',
+] as const;
+const SIDE = 320;
+const MARGIN = { left: 44, right: 12, top: 12, bottom: 36 } as const;
+
+/** A self-contained page of scores, ROC curves, calibration and confusion. Everything is from `result`. */
+export function evaluationReport(result: SuiteResult, model: ModelFile): string {
+  const { suite, metrics, series, patients, notes } = result;
+  const rows = Object.entries(metrics).map(
+    ([name, { value, ci95, n }]) =>
+      `<tr><td>${escape(name)}</td><td>${value.toFixed(3)}</td><td>${ci95[0].toFixed(3)} to ${ci95[1].toFixed(3)}</td><td>${n}</td></tr>`,
+  );
+  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Precess: ${escape(suite)}</title><style>
+body{font:16px/1.5 system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;color:#1a202c}
+h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem}
+table{border-collapse:collapse}td,th{padding:.25rem .8rem .25rem 0;text-align:left;border-bottom:1px solid #e2e8f0}
+td{font-variant-numeric:tabular-nums}.figures{display:flex;flex-wrap:wrap;gap:2rem}figure{margin:0}
+figcaption{font-size:.9rem;color:#4a5568;max-width:${SIDE}px}svg text{font:12px system-ui,sans-serif;fill:#2d3748}
+.confusion td,.confusion th{border:1px solid #e2e8f0;padding:.3rem .6rem;text-align:center}
+</style></head><body>
+<h1>${escape(suite)}</h1>
+<p>${series} series of ${patients} patients. Model: ${escape(model.config.size)}, ${model.step} steps,
+${model.provenance.series} series seen in training. Every case was predicted by a head that had not seen its patient.</p>
+${notes.length > 0 ? `<p>Left out: ${escape(notes.join('; '))}.</p>` : ''}
+<h2>Scores</h2>
+<table><tr><th>score</th><th>value</th><th>95 % interval over patients</th><th>patients</th></tr>${rows.join('')}</table>
+${figures(result)}
+<p>Not for clinical use.</p></body></html>
+`;
+}
+
+function figures({ classes }: SuiteResult): string {
+  if (classes === undefined || classes.outcomes[0]?.prediction.value === -1) return '';
+  const { names, outcomes } = classes;
+  const probabilities = outcomes.map(({ prediction }) => prediction.probabilities);
+  if (probabilities[0]?.length !== names.length) return '';
+  const truth = outcomes.map(({ truth: one }) => one as number);
+  const asked = names.length === 2 ? [1] : names.map((_, c) => c);
+  const curves = asked.map((c) => ({
+    name: names[c]!,
+    points: rocCurve(
+      truth.map((one) => (one === c ? 1 : 0)),
+      probabilities.map((row) => row[c]!),
+    ),
+  }));
+  const bins = calibration(truth, probabilities, 10);
+  const counts = confusion(
+    truth,
+    outcomes.map(({ prediction }) => prediction.value),
+    names.length,
+  );
+  return `<h2>Curves</h2><div class="figures">
+<figure>${plot(
+    '1 - specificity',
+    'sensitivity',
+    curves.map(({ points }, n) => path(points, COLOURS[n % COLOURS.length]!)).join(''),
+  )}
+<figcaption>Receiver operating characteristic, each class against the rest.
+${curves.map(({ name }, n) => `<span style="color:${COLOURS[n % COLOURS.length]!}">■ ${escape(name)}</span>`).join(' ')}</figcaption></figure>
+<figure>${plot(
+    'probability of the likeliest class',
+    'share that is right',
+    bins
+      .map(
+        ({ confidence, accuracy, count }) =>
+          `<circle cx="${x(confidence)}" cy="${y(accuracy)}" r="${(2 + 10 * Math.sqrt(count / outcomes.length)).toFixed(1)}" fill="${COLOURS[0]}" fill-opacity=".7"/>`,
+      )
+      .join(''),
+  )}
+<figcaption>Calibration: on the line, probabilities mean what they say. A circle's area is its number of cases.</figcaption></figure>
+</div>
+<h2>Decisions</h2>
+<table class="confusion"><tr><th>truth \\ decided</th>${names.map((name) => `<th>${escape(name)}</th>`).join('')}</tr>
+${counts.map((row, n) => confusionRow(names[n]!, row)).join('')}</table>`;
+}
+
+function confusionRow(name: string, row: readonly number[]): string {
+  const total = Math.max(
+    1,
+    row.reduce((sum, count) => sum + count, 0),
+  );
+  const cells = row.map(
+    (count) => `<td style="background:rgba(11,110,153,${(0.7 * (count / total)).toFixed(2)})">${count}</td>`,
+  );
+  return `<tr><th>${escape(name)}</th>${cells.join('')}</tr>`;
+}
+
+const width = SIDE - MARGIN.left - MARGIN.right;
+const height = SIDE - MARGIN.top - MARGIN.bottom;
+const x = (value: number): string => (MARGIN.left + value * width).toFixed(1);
+const y = (value: number): string => (MARGIN.top + (1 - value) * height).toFixed(1);
+
+const path = (points: readonly { x: number; y: number }[], colour: string): string =>
+  `<polyline fill="none" stroke="${colour}" stroke-width="2" points="${points.map((p) => `${x(p.x)},${y(p.y)}`).join(' ')}"/>`;
+
+/** Unit square with the diagonal. */
+function plot(xLabel: string, yLabel: string, inside: string): string {
+  const ticks = [0, 0.5, 1]
+    .map(
+      (t) =>
+        `<text x="${x(t)}" y="${SIDE - 20}" text-anchor="middle">${t}</text><text x="${MARGIN.left - 6}" y="${y(t)}" dy=".35em" text-anchor="end">${t}</text>`,
+    )
+    .join('');
+  return `<svg width="${SIDE}" height="${SIDE}" role="img" aria-label="${yLabel} over ${xLabel}">
+<rect x="${MARGIN.left}" y="${MARGIN.top}" width="${width}" height="${height}" fill="none" stroke="#cbd5e0"/>
+<line x1="${x(0)}" y1="${y(0)}" x2="${x(1)}" y2="${y(1)}" stroke="#cbd5e0" stroke-dasharray="4"/>${ticks}${inside}
+<text x="${x(0.5)}" y="${SIDE - 4}" text-anchor="middle">${xLabel}</text>
+<text transform="translate(12 ${y(0.5)}) rotate(-90)" text-anchor="middle">${yLabel}</text></svg>`;
+}

@@ -1,0 +1,188 @@
+/** Named evaluations of a model on a corpus: what it knows of its series, measured on patients apart. */
+import type { Series } from '../corpus/series.js';
+import type { Features } from '../models/encoder.js';
+import { checkPatients, crossPredict, type Method, type Target } from '../tasks/classify/index.js';
+import { clausesOf, truePairs } from '../train/align.js';
+import { EvaluateError } from './error.js';
+import { bootstrap, type Measured } from './intervals.js';
+import { retrieval } from './retrieval.js';
+import { joinUnits, taskScores, type Outcome } from './task-scores.js';
+
+/** Suites that ask for a field of the series, and how they are told apart. */
+export const FIELD_SUITES = { contrast: 'contrast', plane: 'plane', 'body-part': 'bodyPart' } as const;
+export type FieldSuite = keyof typeof FIELD_SUITES;
+export const SUITES = [...(Object.keys(FIELD_SUITES) as FieldSuite[]), 'retrieval', 'labels'] as const;
+export type Suite = (typeof SUITES)[number];
+
+export interface SuiteResult {
+  readonly suite: string;
+  readonly metrics: Readonly<Record<string, Measured>>;
+  readonly series: number;
+  readonly patients: number;
+  /** What was left out, and why. */
+  readonly notes: readonly string[];
+  /** Classes and outcomes of a classifying suite, for the report. */
+  readonly classes?: { readonly names: readonly string[]; readonly outcomes: readonly Outcome[] };
+}
+
+export interface SuiteOptions {
+  readonly method?: Method;
+  readonly folds?: number;
+  readonly seed?: number;
+  readonly rounds?: number;
+}
+
+/** Two images this alike of two patients are one image: unit vectors of different images are further apart. */
+const SAME_IMAGE = 0.99999;
+
+/**
+ * Refuses an evaluation whose two sides are not apart: one image under two patients, told by equal voxels
+ * (`contentHash`) or by vectors that are the same to rounding.
+ * @throws EvaluateError naming the series.
+ */
+export function checkApart(series: readonly Series[], vectors?: readonly Float32Array[]): void {
+  const byHash = new Map<string, Series>();
+  for (const one of series) {
+    const same = one.contentHash === '' ? undefined : byHash.get(one.contentHash);
+    if (same !== undefined && same.patientId !== one.patientId) throw leak(same, one);
+    byHash.set(one.contentHash, one);
+  }
+  if (vectors === undefined) return;
+  for (let a = 0; a < series.length; a++)
+    for (let b = a + 1; b < series.length; b++) {
+      if (series[a]!.patientId === series[b]!.patientId) continue;
+      if (cosine(vectors[a]!, vectors[b]!) > SAME_IMAGE) throw leak(series[a]!, series[b]!);
+    }
+}
+
+function leak(a: Series, b: Series): EvaluateError {
+  return new EvaluateError(
+    `evaluate: an image must be of one patient, but ${a.id} and ${b.id} show the same one under two, so that it could ` +
+      'stand on both sides of a split; withdraw one of them ("precess corpus check" lists such pairs)',
+  );
+}
+
+function cosine(a: Float32Array, b: Float32Array): number {
+  let [ab, aa, bb] = [0, 0, 0];
+  for (let d = 0; d < a.length; d++) {
+    ab += a[d]! * b[d]!;
+    aa += a[d]! ** 2;
+    bb += b[d]! ** 2;
+  }
+  return ab / Math.sqrt(aa * bb);
+}
+
+/** The target of a field suite: known values that at least two patients have. */
+export function fieldTarget(
+  suite: FieldSuite,
+  series: readonly Series[],
+): { series: Series[]; target: Target; notes: string[] } {
+  const field = FIELD_SUITES[suite];
+  const known = series.filter((one) => one[field].toLowerCase() !== 'unknown');
+  const patients = new Map<string, Set<string>>();
+  for (const one of known)
+    patients.set(one[field], (patients.get(one[field]) ?? new Set()).add(one.patientId));
+  const names = [...patients].filter(([, of]) => of.size >= 2).map(([name]) => name);
+  names.sort();
+  if (names.length < 2)
+    throw new EvaluateError(
+      `evaluate ${suite}: the corpus must have at least two kinds of ${suite} with two patients each, got ` +
+        `${names.length} (${names.join(', ') || 'none'}); ingest more`,
+    );
+  const kept = known.filter((one) => names.includes(one[field]));
+  const few = [...patients.keys()].filter((name) => !names.includes(name));
+  return {
+    series: kept,
+    target: { kind: 'classes', names, values: kept.map((one) => names.indexOf(one[field])) },
+    notes: [
+      ...(known.length < series.length ? [`${series.length - known.length} series of unknown ${suite}`] : []),
+      ...(few.length > 0 ? [`${few.sort().join(', ')}: one patient only`] : []),
+    ],
+  };
+}
+
+/**
+ * Scores of a head on frozen features that is tuned and fitted without each patient in turn.
+ * @param features summaries by series id. @param units what each label is about, the series itself unless given.
+ */
+export function headSuite(
+  suite: string,
+  series: readonly Series[],
+  target: Target,
+  features: ReadonlyMap<string, Features>,
+  { method = 'logistic', folds = 5, seed = 0, rounds = 1000 }: SuiteOptions = {},
+  units?: readonly string[],
+): SuiteResult {
+  const seen = series.map((_, n) => n).filter((n) => features.has(series[n]!.id));
+  const of = seen.map((n) => series[n]!);
+  const cases = {
+    features: of.map(({ id }) => features.get(id)!.summary),
+    patients: of.map(({ patientId }) => patientId),
+  };
+  checkApart(of, cases.features);
+  const values = seen.map((n) => target.values[n]!);
+  const kept = { ...target, values } as Target;
+  const patients = new Set(cases.patients).size;
+  const splits = Math.min(folds, patients);
+  checkPatients(cases.patients, kept, splits);
+  const { predictions } = crossPredict(cases, kept, { method, folds: splits, seed });
+  const outcomes = joinUnits(
+    predictions,
+    values,
+    seen.map((n) => units?.[n] ?? series[n]!.id),
+    cases.patients,
+  );
+  return {
+    suite,
+    metrics: taskScores(kept, outcomes, { rounds, seed }),
+    series: of.length,
+    patients,
+    notes: of.length < series.length ? [`${series.length - of.length} series that show nothing`] : [],
+    classes: { names: target.names, outcomes },
+  };
+}
+
+const KS = [1, 5, 10] as const;
+
+/**
+ * Text → image and image → text among all series of the corpus: recall at 1, 5 and 10, beside chance. A text fits every
+ * image of which everything that it says is true.
+ * @param images, texts unit vectors of the series and of their texts.
+ */
+export function retrievalSuite(
+  series: readonly Series[],
+  images: readonly Float32Array[],
+  texts: readonly Float32Array[],
+  { seed = 0, rounds = 1000 }: SuiteOptions = {},
+): SuiteResult {
+  checkApart(series, images);
+  const words = series.map(({ text }) => text);
+  const truth = truePairs(words, words.map(clausesOf));
+  const fits = (i: number, t: number): boolean => truth[i * series.length + t] === 1;
+  const patients = series.map(({ patientId }) => patientId);
+  const metrics: Record<string, Measured> = {};
+  for (const [name, scores] of [
+    ['textToImage', retrieval(texts, images, (t, i) => fits(i, t), [...KS])],
+    ['imageToText', retrieval(images, texts, (i, t) => fits(i, t), [...KS])],
+  ] as const) {
+    const share = (k: number) => (cases: readonly number[]) =>
+      cases.filter((n) => scores.ranks[n]! <= k).length / cases.length;
+    for (const k of KS) {
+      metrics[`${name}.recall@${k}`] = bootstrap(patients, share(k), { seed, rounds });
+      const chance = scores.chance[k]!;
+      metrics[`${name}.chance@${k}`] = {
+        value: chance,
+        ci95: [chance, chance],
+        n: new Set(patients).size,
+        cases: series.length,
+      };
+    }
+  }
+  return {
+    suite: 'retrieval',
+    metrics,
+    series: series.length,
+    patients: new Set(patients).size,
+    notes: [],
+  };
+}

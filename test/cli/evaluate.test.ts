@@ -1,0 +1,102 @@
+/** precess evaluate through the real command, on an encoder with random weights. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { writeModel } from '../../src/models/model-file.js';
+import { newModel } from '../../src/models/new-model.js';
+import { modelConfig } from '../../src/models/sizes.js';
+import { writeCorpus } from '../../src/simulate/index.js';
+import { expectFailure, json, MAY_ALL, precess, workFolder } from './command.js';
+
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
+
+interface Evaluated {
+  suite: string;
+  metrics: Record<string, { value: number; ci95: [number, number]; n: number }>;
+  classes: string[];
+  series: number;
+  patients: number;
+}
+
+let dir = '';
+let corpus = '';
+let model = '';
+let series: { id: string; patientId: string; plane: string }[] = [];
+
+beforeAll(async () => {
+  dir = await workFolder();
+  corpus = join(dir, 'corpus');
+  await writeCorpus(join(dir, 'in'), { patients: 16, seed: 5, size: 'tiny', series: 2, threads: 0 });
+  ({ series } = await json<{ series: typeof series }>(
+    'ingest',
+    join(dir, 'in'),
+    '--corpus',
+    corpus,
+    '--rights',
+    MAY_ALL,
+  ));
+  model = join(dir, 'model.safetensors');
+  await writeModel(model, newModel({ ...modelConfig('nano'), layers: 2 }, 2));
+});
+
+const on = (suite: string, ...args: string[]): string[] => [
+  'evaluate',
+  suite,
+  '--corpus',
+  corpus,
+  '--model',
+  model,
+  '--threads',
+  '1',
+  ...args,
+];
+
+describe('precess evaluate', () => {
+  it('measures a field suite with intervals, and draws its page', async () => {
+    const report = join(dir, 'plane.html');
+    const result = await json<Evaluated>(
+      ...on('plane', '--folds', '3', '--rounds', '200', '--report', report),
+    );
+    expect(result.suite).toBe('plane');
+    expect(result.patients).toBe(16);
+    expect(result.classes.every((name) => series.some(({ plane }) => plane === name))).toBe(true);
+    for (const { value, ci95, n } of Object.values(result.metrics)) {
+      expect(value).toBeGreaterThanOrEqual(0);
+      expect(ci95[0]).toBeLessThanOrEqual(value);
+      expect(ci95[1]).toBeGreaterThanOrEqual(value);
+      expect(n).toBe(16);
+    }
+    const page = await readFile(report, 'utf8');
+    expect(page).toContain('<polyline');
+    expect(page).toContain(`${result.series} series of 16 patients`);
+    expect(page).not.toMatch(/pt-|st-|se-|https?:\/\//);
+  });
+
+  it('measures labels of a table at their level', async () => {
+    const patients = [...new Set(series.map(({ patientId }) => patientId))];
+    const path = join(dir, 'labels.csv');
+    await writeFile(path, `patient,arm\n${patients.map((id, n) => `${id},${n % 2}`).join('\n')}\n`);
+    const result = await json<Evaluated>(
+      ...on('labels', '--labels', path, '--method', 'knn', '--rounds', '200'),
+    );
+    expect(result.suite).toBe('labels');
+    expect(result.series).toBe(32);
+    expect(result.patients).toBe(16);
+  });
+
+  it('refuses one patient on both sides, a model without text, and wrong usage', async () => {
+    expectFailure(await precess(...on('retrieval')), 1, /must have met text/);
+    expectFailure(await precess(...on('beauty')), 2, /SUITE is one of contrast/);
+    expectFailure(await precess(...on('labels')), 2, /--labels goes with/);
+    expectFailure(
+      await precess(...on('plane', '--where', "plane = 'axial'")),
+      1,
+      /at least two kinds of plane/,
+    );
+    expectFailure(
+      await precess(...on('plane', '--where', "plane = 'none'")),
+      1,
+      /must hold series that match/,
+    );
+  });
+});

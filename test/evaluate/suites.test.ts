@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+import type { Series } from '../../src/corpus/series.js';
+import { checkApart, fieldTarget, headSuite, retrievalSuite } from '../../src/evaluate/suites.js';
+import type { Features } from '../../src/models/encoder.js';
+import { Random } from '../../src/volume/random.js';
+
+const random = new Random(8);
+const noise = (dim: number): Float32Array => Float32Array.from({ length: dim }, () => random.normal());
+
+/** Two series for each of `count` patients, of planes in turn. */
+function made(count: number, planes: readonly string[]): Series[] {
+  return Array.from({ length: 2 * count }, (_, n) => ({
+    id: `se-${n}`,
+    patientId: `pt-${n >> 1}`,
+    plane: planes[(n >> 1) % planes.length]!,
+    contentHash: `hash-${n}`,
+    text: `sentence ${n}.`,
+  })) as unknown as Series[];
+}
+
+const featuresFor = (series: readonly Series[], vectors: readonly Float32Array[]): Map<string, Features> =>
+  new Map(series.map(({ id }, n) => [id, { summary: vectors[n]!, tokens: new Float32Array() }]));
+
+describe('headSuite', () => {
+  it('scores what the features hold', () => {
+    const series = made(60, ['axial', 'sagittal']);
+    const { target, series: kept } = fieldTarget('plane', series);
+    const telling = kept.map(({ plane }) =>
+      noise(6).map((x, d) => (d === 0 && plane === 'axial' ? x + 4 : x)),
+    );
+    const good = headSuite('plane', kept, target, featuresFor(kept, telling), { rounds: 100 });
+    // Classes 4 apart: the best rule is right in Φ(2) = 97.7 %.
+    expect(good.metrics.accuracy!.value).toBeGreaterThan(0.92);
+    const nothing = headSuite(
+      'plane',
+      kept,
+      target,
+      featuresFor(
+        kept,
+        kept.map(() => noise(6)),
+      ),
+      { rounds: 100 },
+    );
+    expect(Math.abs(nothing.metrics.auroc!.value - 0.5)).toBeLessThan(0.2);
+    expect(nothing.metrics.auroc!.ci95[1] - nothing.metrics.auroc!.ci95[0]).toBeGreaterThan(0.1);
+  });
+
+  it('leaves out what cannot be measured, and says so', () => {
+    const series = [...made(6, ['axial', 'sagittal']), ...made(1, ['coronal']), ...made(1, ['unknown'])];
+    const { target, notes } = fieldTarget('plane', series);
+    expect(target.names).toEqual(['axial', 'sagittal']);
+    expect(notes).toEqual(['2 series of unknown plane', 'coronal: one patient only']);
+    expect(() => fieldTarget('plane', made(4, ['axial']))).toThrow(/two kinds of plane.*got 1 \(axial\)/);
+  });
+});
+
+describe('checkApart', () => {
+  it('refuses one image under two patients, by its voxels or by its vector', () => {
+    const series = made(3, ['axial']);
+    const vectors = series.map(() => noise(16));
+    expect(() => checkApart(series, vectors)).not.toThrow();
+    const copied = series.map((one, n) => (n === 4 ? { ...one, contentHash: 'hash-0' } : one));
+    expect(() => checkApart(copied)).toThrow(/se-0 and se-4 show the same one under two/);
+    const same = vectors.map((vector, n) => (n === 3 ? vectors[0]!.map((x) => 2 * x) : vector));
+    expect(() => checkApart(series, same)).toThrow(/se-0 and se-3/);
+    // A patient's own images may be alike.
+    const own = vectors.map((vector, n) => (n === 1 ? vectors[0]! : vector));
+    expect(() => checkApart(series, own)).not.toThrow();
+  });
+});
+
+describe('retrievalSuite', () => {
+  it('finds every text of a perfect model, with chance beside it', () => {
+    const series = made(20, ['axial']).map((one, n) => ({
+      ...one,
+      text: `words ${'abcdefghij'[n % 10]!}${n}.`,
+    }));
+    const vectors = series.map(() => {
+      const vector = noise(32);
+      const length = Math.hypot(...vector);
+      return vector.map((x) => x / length);
+    });
+    const perfect = retrievalSuite(series, vectors, vectors, { rounds: 100 });
+    expect(perfect.metrics['textToImage.recall@1']).toMatchObject({
+      value: 1,
+      ci95: [1, 1],
+      n: 20,
+      cases: 40,
+    });
+    expect(perfect.metrics['imageToText.chance@1']!.value).toBeCloseTo(1 / 40, 10);
+    const blind = retrievalSuite(
+      series,
+      vectors,
+      series.map(() => vectors[0]!),
+      { rounds: 100 },
+    );
+    expect(blind.metrics['textToImage.recall@10']!.value).toBeLessThan(0.4);
+  });
+});
