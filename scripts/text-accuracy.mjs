@@ -1,7 +1,7 @@
 /**
  * How well descriptions are understood: accuracy and calibration on the labelled series of test/fixtures/text. Needs the build.
  *
- *   npm run build && node scripts/text-accuracy.mjs [develop|held-out|found] [--errors]
+ *   npm run build && node scripts/text-accuracy.mjs [develop|held-out|found|fresh] [--errors]
  */
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
@@ -12,12 +12,11 @@ const dist = process.env.PRECESS_DIST
 const { describeHeader, NO_FIELDS } = await import(new URL('text/header.js', dist).href);
 const { imagingTerms, planeOf } = await import(new URL('text/terms.js', dist).href);
 
-const half = process.argv.find((word) => ['develop', 'held-out', 'found'].includes(word)) ?? 'held-out';
+const half =
+  process.argv.find((word) => ['develop', 'held-out', 'found', 'fresh'].includes(word)) ?? 'held-out';
 const showErrors = process.argv.includes('--errors');
-const LIST = new URL(
-  `../test/fixtures/text/${half === 'found' ? 'found' : 'series'}-descriptions.txt`,
-  import.meta.url,
-);
+const listed = half === 'found' || half === 'fresh';
+const LIST = new URL(`../test/fixtures/text/${listed ? half : 'series'}-descriptions.txt`, import.meta.url);
 
 /** hint → header field */
 const FIELDS = {
@@ -38,7 +37,7 @@ const rows = readFileSync(LIST, 'utf8')
   .split('\n')
   .filter((line) => line !== '' && !line.startsWith('#'))
   .map((line) => line.split('|').map((cell) => cell.trim()))
-  .filter((_, at) => half === 'found' || (at % 2 === 0) === (half === 'develop'));
+  .filter((_, at) => listed || (at % 2 === 0) === (half === 'develop'));
 
 const results = rows.map(([maker, description, hints, contrast, bodyPart, plane]) => {
   const fields = { ...NO_FIELDS, seriesDescription: description, manufacturer: maker };

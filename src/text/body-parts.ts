@@ -100,7 +100,7 @@ export const BODY_PARTS: readonly BodyPart[] = [
     code: 'SPINE',
     names: ['spine'],
     words:
-      'spine spinal columna colonna coluna rachis wirbelsaule wirbelsaeule wervelkolom rachide myelon ctspine tlspine wirbel espinha espina vertebral vertebrale vertebrali',
+      'spine spinal aaspine columna colonna coluna rachis wirbelsaule wirbelsaeule wervelkolom rachide myelon ctspine tlspine wirbel espinha espina vertebral vertebrale vertebrali',
   },
   {
     code: 'FACE',

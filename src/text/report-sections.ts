@@ -252,6 +252,11 @@ function headingsOf(text: string): Heading[] {
   return found.filter((one, at) => at === 0 || one.start >= found[at - 1]!.end);
 }
 
+/** Whether a text has headings of a report. */
+export function hasHeadings(text: string): boolean {
+  return headingsOf(text).length > 0;
+}
+
 /**
  * Splits a report at its headings ("FINDINGS:", "Beurteilung", "RÉSULTATS :"). Text before the first heading is findings
  * where no heading announces them, else other. A report without headings is findings as a whole.

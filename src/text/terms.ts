@@ -51,7 +51,7 @@ export const CONTRAST_WORDS =
   'flex water fat inphase outphase opposed opp in out inout wat wip uni inv1 inv2 hemo heme b0 b50 b100 b200 b400 b500 ' +
   'b600 b800 b1000 b1200 b1400 b1500 b2000 fieldmap flow venc velocity blood dw isodwi difusion difusao diffusione diffusie ' +
   'average dc fractional aniso anisotropy lge mde psir bsi ven tricks trak twistmra angiographie angiografia s3di fbi rsfmri ' +
-  'fastflair r2star quick dess zte ozteo petra ute apt cest calibration b1map pdff ff fraction elastography stiffness';
+  'fastflair r2star quick dess de3d zte ozteo petra ute apt cest calibration b1map pdff ff fraction elastography stiffness';
 
 /** Fat suppression, contrast agent and other qualifiers worth keeping in a description. */
 export const FAT_SUPPRESSION_WORDS =
@@ -168,18 +168,24 @@ function known(word: string): string[] {
  * "T2*" is written t2star and "+C", "+ Gd", "+KM" postcontrast.
  */
 export function imagingTerms(text: string): string[] {
-  return text
-    .replace(/(t2|r2)w?\s*\*/gi, '$1star ')
-    .replace(/(?<![\p{L}\p{N}])T-([12])(?![\p{L}\p{N}])/gu, 'T$1')
-    .replace(/(?<!\p{L})min[\s_]*ip(?!\p{L})/giu, ' minip ')
-    .replace(/\+\s*(?:c|k|gd|km|gad\w*|contrast)(?![\p{L}])/giu, ' postcontrast ')
-    .replace(/(?<![\p{L}\p{N}])C\+/gu, ' postcontrast ')
-    .replace(/(?<![\p{L}\p{N}])da-fl(?![\p{L}\p{N}])/giu, ' darkfluid ')
-    .replace(/\bw\/o\b/gi, ' without ')
-    .split(/[^\p{L}\p{N}]+/u)
-    .filter(Boolean)
-    .flatMap(known)
-    .filter((term, i, terms) => term.length > 1 || terms[i + 1] === 'spine');
+  return (
+    text
+      .replace(/(t2|r2)w?\s*\*/gi, '$1star ')
+      .replace(/(?<![\p{L}\p{N}])T-([12])(?![\p{L}\p{N}])/gu, 'T$1')
+      .replace(/(?<!\p{L})min[\s_]*ip(?!\p{L})/giu, ' minip ')
+      .replace(/\+\s*(?:c|k|gd|km|gad\w*|contrast)(?![\p{L}])/giu, ' postcontrast ')
+      .replace(/(?<![\p{L}\p{N}])C\+/gu, ' postcontrast ')
+      // At the end of a name: "t1_vibe_fs_tra_C", "t1_se_tra POS", "-CONT".
+      .replace(/(?<=[\p{L}\p{N}][-_ ])(?:C|p[oó]s|cont)\s*$/iu, ' postcontrast ')
+      .replace(/(?<![\p{L}\p{N}])(?:da|dark)[-_ ]fl(?![\p{L}\p{N}])/giu, ' darkfluid ')
+      // Long and short TR, TE.
+      .replace(/(?<!\p{L})(?:long|short)[-_ ]?T[RE](?!\p{L})/giu, ' ')
+      .replace(/\bw\/o\b/gi, ' without ')
+      .split(/[^\p{L}\p{N}]+/u)
+      .filter(Boolean)
+      .flatMap(known)
+      .filter((term, i, terms) => term.length > 1 || terms[i + 1] === 'spine')
+  );
 }
 
 /** Code of the most specific body part that the terms name, or null. */
