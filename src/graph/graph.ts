@@ -35,7 +35,8 @@ export type Attribute =
 /** One ONNX node. `null` inputs are absent optional ones. */
 export interface Node {
   readonly opType: string;
-  readonly domain: '' | 'com.microsoft';
+  /** 'ranks': no ONNX op but a collective, at which `stages` cuts the program. */
+  readonly domain: '' | 'com.microsoft' | 'ranks';
   readonly inputs: readonly (Value | null)[];
   readonly outputs: readonly Value[];
   /** Outputs from this index on are optional in ONNX and left out of the file when nothing reads them. */
@@ -44,7 +45,7 @@ export interface Node {
 }
 
 export interface NodeSpec {
-  readonly domain?: 'com.microsoft';
+  readonly domain?: 'com.microsoft' | 'ranks';
   readonly attributes?: Readonly<Record<string, Attribute>>;
   readonly requiredOutputs?: number;
 }
@@ -73,6 +74,12 @@ export interface TensorInfo {
   readonly shape: readonly number[];
 }
 
+/** The place of the process that runs a program among those of its job. */
+export interface Ranks {
+  readonly rank: number;
+  readonly size: number;
+}
+
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 
 const dtypeOf = (data: TypedArray): DType => {
@@ -99,7 +106,11 @@ export class Graph {
   readonly #names = new Set<string>();
   #counter = 0;
 
-  constructor(readonly name = 'precess') {}
+  constructor(
+    readonly name = 'precess',
+    /** For programs with collectives; a process alone unless said. */
+    readonly ranks: Ranks = { rank: 0, size: 1 },
+  ) {}
 
   /** A tensor given at every run. Names are unique in the graph and hold no ':'. */
   input(name: string, dtype: DType, shape: readonly number[]): Value {
@@ -156,6 +167,11 @@ export class Graph {
 
   get outputs(): readonly TensorInfo[] {
     return [...this.#outputs].map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
+  }
+
+  /** The values given out, by the names of the outputs. */
+  get outputValues(): ReadonlyMap<string, Value> {
+    return this.#outputs;
   }
 
   /** The stored data of a constant, undefined for every other value. */

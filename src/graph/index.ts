@@ -1,10 +1,12 @@
 /** Typed ONNX programs with reverse-mode gradients. */
 export { Graph, GraphError, sizeOf } from './graph.js';
-export type { DType, DTypeArrays, TensorInfo, TypedArray, Value } from './graph.js';
+export type { DType, DTypeArrays, Ranks, TensorInfo, TypedArray, Value } from './graph.js';
 export { gradients } from './gradients.js';
+export { stages, type Exchange, type Stage } from './stages.js';
 export type { Operand } from './shapes.js';
 export { add, addAll, div, max, min, mul, pow, sub } from './ops/arithmetic.js';
 export { dotProductAttention } from './ops/attention.js';
+export { allGather, allReduceSum, reduceScatterSum, type Collective } from './ops/collective.js';
 export { conv3d, type Conv3dOptions } from './ops/conv.js';
 export { gather, gatherElements, scatterAdd, topK } from './ops/indexing.js';
 export {

@@ -1,5 +1,5 @@
 /** Writes a graph as an ONNX ModelProto (field numbers: onnx/onnx.proto of the ONNX project). */
-import type { Attribute, DType, Node, TypedArray, Value } from './graph.js';
+import { GraphError, type Attribute, type DType, type Node, type TypedArray, type Value } from './graph.js';
 import { ReverseWriter } from './wire.js';
 
 /** ONNX IR 10 came with opset 21; every ONNX Runtime since 1.18 reads both. */
@@ -28,6 +28,11 @@ export function encodeModel({ name, inputs, outputs, nodes, constants }: ModelPa
     for (const v of node.inputs) if (v !== null) needed.add(v);
   }
   kept.reverse();
+  const collective = kept.find((node) => node.domain === 'ranks');
+  if (collective)
+    throw new GraphError(
+      `toOnnx: ONNX knows nothing of other ranks, got ${collective.opType} in "${name}"; cut the program with stages()`,
+    );
 
   // A value computed by a node takes its (first) output name; any other output is a copy under its own name.
   const computed = new Set(kept.flatMap((node) => node.outputs));
