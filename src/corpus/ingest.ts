@@ -1,21 +1,21 @@
 /** From files and folders to rows and voxels of a corpus. */
 import { rm } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { planeOf } from '../volume/orientation.js';
 import { spacing } from '../volume/affine.js';
-import type { Volume } from '../volume/volume.js';
+import { planeOf } from '../volume/orientation.js';
 import { bodyPartFrom, describeHeader } from '../text/header.js';
 import { Corpus, removeOrphans, voxelsPath } from './corpus.js';
 import { CorpusError, writeFailure } from './error.js';
 import { lock } from './lock.js';
 import type { Planned } from './plan.js';
-import { readPseudonyms } from './pseudonym.js';
+import { DEFAULT_WORKERS, StorePool } from './pool.js';
+import { readKey, readPseudonyms } from './pseudonym.js';
 import { cleanReport } from './report.js';
 import { DEFAULT_RIGHTS, type Rights } from './rights.js';
-import { reasonOf, scan } from './scan.js';
+import { scan } from './scan.js';
 import type { Series } from './series.js';
+import type { StoredVoxels, StoreTask } from './store-series.js';
 import type { StoredSeries } from './table.js';
-import { writeVoxels } from './voxels.js';
 import { type Skipped, type SourceFile, walk } from './walk.js';
 
 export interface IngestProgress {
@@ -32,6 +32,8 @@ export interface IngestOptions {
   readonly rights?: Rights;
   /** "report" (usual) keeps cleaned image comments after the header sentence; "header" keeps the sentence only. */
   readonly text?: 'report' | 'header';
+  /** Threads that read, inspect and write voxels; one a core where not given. Below 2 the calling thread does it. */
+  readonly workers?: number;
   readonly onProgress?: (progress: IngestProgress) => void;
   /** Stops after the series at hand; what is stored by then is complete. */
   readonly signal?: AbortSignal;
@@ -60,7 +62,7 @@ const COMPACT_ABOVE = 4;
 /**
  * Brings every MR series under `sources` (files and folders, DICOM by content, NIfTI by name) into a corpus. Ids come
  * from the sources' own identity under the corpus's key, so that the same series gets the same id wherever its files
- * are, and is never stored twice. At most two series' voxels are in memory at a time.
+ * are, and is never stored twice. Each thread holds the voxels of one series at a time.
  *
  * A file that is broken, no image or no MR is skipped with the reason. A series appears in the corpus whole or not at
  * all: its voxels are renamed into place before its row is added, and voxels without a row are removed by the next
@@ -94,9 +96,6 @@ export async function ingest(sources: readonly string[], options: IngestOptions)
     corpus.close();
   }
 }
-
-/** Voxels read ahead: the volume, or why there is none. */
-type Loaded = Volume | string;
 
 class Ingest {
   private readonly notes: Skipped[] = [];
@@ -134,7 +133,7 @@ class Ingest {
     this.skipped.push(...plan.skipped);
     this.notes.push(...plan.notes);
     try {
-      await this.storeAll(plan.planned);
+      await this.storeAll(plan.planned, await readKey(dir));
     } catch (error) {
       // What was written before the failure stays, if its rows can still be added.
       await this.flush().catch(() => undefined);
@@ -149,61 +148,88 @@ class Ingest {
     };
   }
 
-  private async storeAll(planned: readonly Planned[]): Promise<void> {
-    const { onProgress, signal } = this.options;
-    const studyParts = studyBodyParts(planned, this.rows);
-    let ahead: Promise<Loaded> | null = null;
-    for (const [at, item] of planned.entries()) {
-      if (signal?.aborted) break;
-      const loading: Promise<Loaded> | null = ahead ?? this.startLoading(item);
-      const next = planned[at + 1];
-      const load: Loaded | null = loading === null ? null : await loading;
-      // The next series is read while this one is written.
-      ahead = next === undefined ? null : this.startLoading(next);
-      await this.store(item, load, studyParts.get(item.studyId));
-      onProgress?.({ phase: 'store', done: at + 1, total: planned.length });
-      if (this.pending.length >= ROWS_AT_ONCE || Date.now() - this.lastFlush > ROWS_EVERY_MS)
-        await this.flush();
+  private async storeAll(all: readonly Planned[], key: Uint8Array): Promise<void> {
+    const { onProgress, signal, workers = DEFAULT_WORKERS } = this.options;
+    const studyParts = studyBodyParts(all, this.rows);
+    const wanted: Planned[][] = [];
+    let done = 0;
+    const finished = (count: number): void =>
+      onProgress?.({ phase: 'store', done: (done += count), total: all.length });
+    for (const same of bySeries(all)) {
+      const row = this.rows.get(same[0]!.id);
+      if (row === undefined || row.instances < same[0]!.instances) wanted.push(same);
+      else {
+        this.keep(row);
+        this.copies(same.slice(1));
+        finished(same.length);
+      }
+    }
+    const pool = new StorePool(Math.min(workers, wanted.length));
+    let next = 0;
+    const lane = async (): Promise<void> => {
+      while (next < wanted.length && !signal?.aborted) {
+        const same = wanted[next++]!;
+        let at = 0;
+        while (at < same.length && !(await this.store(same[at++]!, pool, key, studyParts)));
+        this.copies(same.slice(at));
+        finished(same.length);
+        if (this.pending.length >= ROWS_AT_ONCE || Date.now() - this.lastFlush > ROWS_EVERY_MS)
+          await this.flush();
+      }
+    };
+    try {
+      const lanes = await Promise.allSettled(
+        Array.from({ length: pool.width }, () =>
+          lane().catch((error: unknown) => {
+            // The other lanes stop after the series at hand.
+            next = wanted.length;
+            throw error;
+          }),
+        ),
+      );
+      for (const one of lanes) if (one.status === 'rejected') throw one.reason;
+    } finally {
+      await pool.close();
     }
     await this.flush();
     if (this.flushes > COMPACT_ABOVE) await this.corpus.table.compact();
   }
 
-  /** Null where the corpus has the series already. Never rejects. */
-  private startLoading(item: Planned): Promise<Loaded> | null {
-    if (this.isPresent(item)) return null;
-    return item.load().catch((error: unknown) => reasonOf(error, item.shown));
+  private copies(items: readonly Planned[]): void {
+    for (const { shown } of items)
+      this.skipped.push({ path: shown, reason: 'the same image as another file' });
   }
 
-  private isPresent(item: Planned): boolean {
-    const row = this.rows.get(item.id);
-    return row !== undefined && row.instances >= item.instances;
-  }
-
-  private async store(item: Planned, loaded: Loaded | null, studyPart: string | undefined): Promise<void> {
+  /** Whether the series is in the corpus now; where it is not, the reason is among the skipped. */
+  private async store(
+    item: Planned,
+    pool: StorePool,
+    key: Uint8Array,
+    studyParts: ReadonlyMap<string, string>,
+  ): Promise<boolean> {
+    const studyBodyPart = studyParts.get(item.studyId) ?? null;
     const before = this.rows.get(item.id);
-    if (before !== undefined && this.isPresent(item)) {
-      this.keep(item, before);
-      return;
-    }
-    if (loaded === null) throw new CorpusError('internal: a series to be stored was not loaded');
-    if (typeof loaded === 'string') {
-      this.skipped.push({ path: item.shown, reason: loaded });
-      return;
-    }
-    const series = this.describe(item, loaded, studyPart);
-    if (typeof series === 'string') {
-      this.skipped.push({ path: item.shown, reason: series });
-      return;
-    }
     const revision = before === undefined ? 0 : before.revision + 1;
-    await writeVoxels(join(this.corpus.dir, voxelsPath(item.id, revision)), loaded);
+    const path = join(this.corpus.dir, voxelsPath(item.id, revision));
+    const stored = await pool.store(this.taskFor(item, path, key, studyBodyPart));
+    if (typeof stored === 'string') {
+      this.skipped.push({ path: item.shown, reason: stored });
+      return false;
+    }
+    const series = this.describe(item, stored, studyBodyPart);
     if (before === undefined) this.count.added++;
     else {
       this.count.replaced++;
       this.outdated.push(voxelsPath(item.id, before.revision));
     }
     this.put({ series, revision, instances: item.instances });
+    return true;
+  }
+
+  private taskFor(item: Planned, path: string, key: Uint8Array, studyBodyPart: string | null): StoreTask {
+    const { voxels, identifying, name, fields, missingSlices, shown } = item;
+    const about = { kind: voxels.kind, name, fields, studyBodyPart, missingSlices };
+    return { voxels, identifying, about, path, key, shown };
   }
 
   private put(row: StoredSeries): void {
@@ -213,39 +239,29 @@ class Ingest {
   }
 
   /** Counts a series that is there, with the rights that are given now. */
-  private keep(item: Planned, row: StoredSeries): void {
-    if (this.found.has(item.id)) {
-      this.skipped.push({ path: item.shown, reason: 'the same image as another file' });
-      return;
-    }
+  private keep(row: StoredSeries): void {
     this.count.present++;
     const { rights } = this.options;
     const changed = rights !== undefined && JSON.stringify(rights) !== JSON.stringify(row.series.rights);
     if (changed) this.put({ ...row, series: { ...row.series, rights } });
-    else this.found.set(item.id, row.series);
+    else this.found.set(row.series.id, row.series);
   }
 
-  /** The row of a series; a text says why it cannot have one. */
-  private describe(item: Planned, volume: Volume, studyPart: string | undefined): Series | string {
-    let plane: Series['plane'];
-    try {
-      plane = planeOf(volume.affine, volume.shape);
-    } catch (error) {
-      return reasonOf(error, item.shown);
-    }
-    const spacingMm = spacing(volume.affine);
-    const identifying = identifyingOf(item);
+  /** The row of a series. */
+  private describe(item: Planned, stored: StoredVoxels, studyBodyPart: string | null): Series {
+    const { identifying, affine, shape } = stored;
+    const plane = planeOf(affine, shape);
+    const spacingMm = spacing(affine);
     const header = describeHeader(item.fields, {
       plane,
       spacingMm,
       id: item.id,
       identifying: identifying ?? [],
-      ...(studyPart !== undefined && { studyBodyPart: studyPart }),
+      ...(studyBodyPart !== null && { studyBodyPart }),
     });
     // Comments are kept only where it is known what to take out of them.
     const report =
       this.options.text === 'header' || identifying === null ? '' : cleanReport(item.comments, identifying);
-    const { valid } = volume;
     const { text, ...described } = header;
     return {
       id: item.id,
@@ -254,24 +270,23 @@ class Ingest {
       ...described,
       plane,
       fieldStrengthT: item.fields.fieldStrengthT,
-      shape: [...volume.shape],
+      shape: [...shape],
       spacingMm: [...spacingMm],
-      affine: volume.affine.map((row) => [...row]) as Series['affine'],
-      validFraction: valid === null ? 1 : valid.reduce((sum, one) => sum + one, 0) / valid.length,
+      affine: affine.map((row) => [...row]) as Series['affine'],
+      validFraction: stored.validFraction,
       missingSlices: [...item.missingSlices],
       text: report === '' ? text : `${text} ${report}`,
       rights: this.options.rights ?? DEFAULT_RIGHTS,
       source: item.source,
       axes: [],
-      confidence: { bodyPart: 0, contrast: 0, plane: 1 },
       sex: null,
       ageYears: null,
       date: null,
       report: null,
-      contentHash: '',
-      quality: null,
-      quarantined: null,
-      defaced: false,
+      contentHash: stored.contentHash,
+      quality: stored.quality,
+      quarantined: stored.quarantined,
+      defaced: stored.defaced,
     };
   }
 
@@ -288,12 +303,15 @@ class Ingest {
   }
 }
 
-function identifyingOf(item: Planned): readonly string[] | null {
-  try {
-    return item.identifying();
-  } catch {
-    return null;
+/** Plans of one series together, the one made from most slices first; the others count where it cannot be stored. */
+function bySeries(all: readonly Planned[]): Planned[][] {
+  const groups = new Map<string, Planned[]>();
+  for (const item of all) {
+    const group = groups.get(item.id);
+    if (group === undefined) groups.set(item.id, [item]);
+    else group.push(item);
   }
+  return [...groups.values()].map((group) => group.sort((a, b) => b.instances - a.instances));
 }
 
 /** study → the body part that all its series which name one agree on. */

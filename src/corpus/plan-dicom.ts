@@ -1,9 +1,9 @@
 /** Plans the series of DICOM files. */
-import { type DicomInstance, type DicomSeries, groupSeries, loadSeries } from '../formats/dicom/index.js';
+import { type DicomInstance, type DicomSeries, groupSeries } from '../formats/dicom/index.js';
 import type { HeaderFields } from '../text/header.js';
-import { constant } from './label-map.js';
 import { MOST_REPEATS, type Plan } from './plan.js';
 import type { Pseudonyms } from './pseudonym.js';
+import { plainSeries } from './voxel-source.js';
 import type { SourceFile } from './walk.js';
 
 /** Media Storage Directory Storage (PS3.4 annex F): an index of files, not an image. */
@@ -54,14 +54,12 @@ export function planDicom(
       source: sources[fileOf.get(header.path)!.source]!,
       fields: fieldsOf(header),
       comments: header.imageComments,
-      identifying: () => header.identifyingValues(),
+      identifying: { kind: 'dicom', path: header.path },
       instances: one.slices.length,
       missingSlices: one.missingSlices,
       shown: shown(header.path),
-      load: async () => {
-        const volume = await loadSeries(one);
-        return constant(volume) ?? volume;
-      },
+      voxels: { kind: 'dicom', series: plainSeries(one) },
+      name: '',
     });
   }
 }

@@ -5,10 +5,9 @@ import { access, open } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { readHeader } from '../formats/nifti/header.js';
-import { NiftiError, readNiftiFile } from '../formats/nifti/index.js';
+import { NiftiError } from '../formats/nifti/index.js';
 import { NO_FIELDS } from '../text/header.js';
 import { describingNames, imageStem, ownerOf } from './file-names.js';
-import { noMrImage } from './label-map.js';
 import { MOST_REPEATS, type Plan } from './plan.js';
 import type { Pseudonyms } from './pseudonym.js';
 import { readSidecar } from './sidecar.js';
@@ -46,14 +45,12 @@ export async function planNifti(
       source: sources[file.source]!,
       fields: { ...(sidecar?.fields ?? NO_FIELDS), names: describingNames(file.path) },
       comments: '',
-      identifying: () => sidecar?.identifying ?? [],
+      identifying: { kind: 'values', values: sidecar?.identifying ?? [] },
       instances: 1,
       missingSlices: [],
       shown: file.shown,
-      load: async () => {
-        const volume = (await readNiftiFile(file.path)).frame(frame);
-        return noMrImage(volume, imageStem(file.path)) ?? volume;
-      },
+      voxels: { kind: 'file', format: 'nifti', path: file.path, frame },
+      name: imageStem(file.path),
     });
   }
 }

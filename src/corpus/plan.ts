@@ -1,9 +1,9 @@
 /** What ingest knows of every series before its voxels are read. */
 import type { HeaderFields } from '../text/header.js';
-import type { Volume } from '../volume/volume.js';
+import type { IdentifyingSource, VoxelSource } from './voxel-source.js';
 import type { Skipped } from './walk.js';
 
-/** One series to be: everything known before its voxels are read. */
+/** One series to be: everything known before its voxels are read. Plain data, which threads can be sent. */
 export interface Planned {
   readonly id: string;
   readonly studyId: string;
@@ -13,14 +13,15 @@ export interface Planned {
   /** Free text of the source about this series, or ''. */
   readonly comments: string;
   /** What identifies the person in this source; read when it is needed. */
-  readonly identifying: () => readonly string[];
+  readonly identifying: IdentifyingSource;
   /** Slices that the voxels are made from. */
   readonly instances: number;
   readonly missingSlices: readonly number[];
   /** Where it is, for messages to the person only. */
   readonly shown: string;
-  /** Reads the voxels. A text instead of a volume says why it is no MR image. */
-  readonly load: () => Promise<Volume | string>;
+  readonly voxels: VoxelSource;
+  /** Name of the image file without folder and ending; '' for DICOM. */
+  readonly name: string;
 }
 
 export interface Plan {

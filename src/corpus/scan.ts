@@ -1,11 +1,11 @@
 /** From files to a plan: which series there are, whose they are and what they are called, voxels still unread. */
 import { open } from 'node:fs/promises';
-import { basename } from 'node:path';
 import { isDicom, readDicomHeader } from '../formats/dicom/index.js';
 import type { Plan } from './plan.js';
 import { type FoundInstance, planDicom } from './plan-dicom.js';
 import { planNifti } from './plan-nifti.js';
 import type { Pseudonyms } from './pseudonym.js';
+import { reasonOf } from './reason.js';
 import type { SourceFile } from './walk.js';
 
 const READ_AT_ONCE = 16;
@@ -91,18 +91,4 @@ async function kindOf(file: SourceFile): Promise<string> {
   if (isDicom(first.subarray(0, length))) return 'dicom';
   if (/\.(dcm|dicom|ima)$/i.test(file.path)) return 'not a DICOM file, whatever its name says';
   return 'neither DICOM nor NIfTI';
-}
-
-/** An error in words without the absolute path, which the list shows beside it. */
-export function reasonOf(error: unknown, path: string): string {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === 'EACCES' || code === 'EPERM') return 'cannot be read: no permission';
-  if (code === 'Z_BUF_ERROR' || code === 'Z_DATA_ERROR') return 'its gzip data is damaged or cut off';
-  const message = error instanceof Error ? error.message : String(error);
-  return message
-    .replaceAll(path, 'it')
-    .replace(/\S*[/\\]\S*/g, (word) =>
-      word.startsWith('/') || /^[A-Z]:\\/i.test(word) ? basename(word) : word,
-    )
-    .replace(/^read (DICOM|NIfTI): (?:it )?/, '');
 }
