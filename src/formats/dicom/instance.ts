@@ -39,6 +39,7 @@ export interface DicomInstance {
   /** Patient's Age (0010,1010) in years; null where it is absent. */
   readonly age: number | null;
   readonly studyDate: string;
+  readonly accessionNumber: string;
   readonly modality: string;
   readonly manufacturer: string;
   readonly manufacturerModel: string;
@@ -186,6 +187,7 @@ function toInstance(path: string, fileSize: number, header: ParsedHeader): Dicom
     sex: text(0x00100040),
     age: ageInYears(text(0x00101010)),
     studyDate: text(0x00080020),
+    accessionNumber: text(0x00080050),
     modality: text(0x00080060),
     manufacturer: text(0x00080070),
     manufacturerModel: text(0x00081090),
