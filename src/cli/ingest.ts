@@ -10,12 +10,14 @@ import {
   type Progress,
   progress,
   UsageError,
+  wholeNumber,
 } from './shared.js';
 
 interface Options {
   readonly corpus: string;
   readonly rights?: string;
   readonly text: string;
+  readonly workers?: number;
   readonly json?: boolean;
 }
 
@@ -37,6 +39,11 @@ export function registerIngest(program: Command): void {
       '"report" keeps cleaned image comments, "header" only a sentence from the header',
       'report',
     )
+    .option(
+      '--workers <n>',
+      'threads that read and store voxels (default: one a core)',
+      wholeNumber('--workers', 1, 256),
+    )
     .option('--json', 'print one JSON document on stdout')
     .addHelpText(
       'after',
@@ -47,7 +54,7 @@ export function registerIngest(program: Command): void {
 }
 
 async function run(sources: string[], options: Options): Promise<void> {
-  const { text } = options;
+  const { text, workers } = options;
   if (text !== 'report' && text !== 'header')
     throw new UsageError(`--text is "report" or "header", got "${text}"`);
   const { CorpusError, ingest, parseRights } = await import('../corpus/index.js');
@@ -60,6 +67,7 @@ async function run(sources: string[], options: Options): Promise<void> {
       corpus: options.corpus,
       text,
       ...(rights && { rights }),
+      ...(workers !== undefined && { workers }),
       signal: stop.signal,
       onProgress: (step) => bars.show(step),
     });
