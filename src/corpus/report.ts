@@ -58,6 +58,13 @@ export function cleanReport(text: string, identifying: readonly string[]): strin
   return (joined.match(/\p{L}{2,}/gu) ?? []).length >= 3 ? joined : '';
 }
 
+/** A text without identifying values and without what has the form of one; nothing else is changed. */
+export function withoutIdentifying(text: string, identifying: readonly string[]): string {
+  let clean = withoutValues(text, identifying);
+  for (const pattern of PATTERNS) clean = clean.replace(pattern, ' ');
+  return clean;
+}
+
 /** Cuts every occurrence of the values out of the text. */
 function withoutValues(text: string, identifying: readonly string[]): string {
   // Folding may change the length of a character (ß), so each folded one remembers where it came from.

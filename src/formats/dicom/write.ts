@@ -254,7 +254,8 @@ function encodeSlice(
 
 const EMPTY = Buffer.alloc(0);
 const PREAMBLE = Buffer.concat([Buffer.alloc(128), Buffer.from('DICM', 'latin1')]);
-const IMPLEMENTATION = newUid('precess');
+/** Implementation Class UID (0002,0012) of the files that Precess writes. */
+export const IMPLEMENTATION = newUid('precess');
 
 /** Explicit VR little endian (PS3.5 section 7.1.2); odd values are padded with `pad`. */
 function element(tag: number, vr: string, value: Buffer, pad = 0): Buffer {
