@@ -17,9 +17,10 @@ export function registerCheck(corpus: Command): void {
     .addHelpText(
       'after',
       '\nExample:\n  precess corpus check --corpus corpus --json\n\n' +
-        'Listed are voxels that are missing or unreadable (broken: exit status 1), and as warnings (exit status 0) missing\n' +
-        'slices, more than 10 % unmeasured voxels, non-finite voxels, more than 0.1 % of the voxels at the largest value\n' +
-        '(clipped), images of one value, impossible voxel spacing, and series that repeat the voxels of another.\n',
+        'Listed are voxels that are missing, unreadable or changed, and an audit log that was changed or cut (broken: exit\n' +
+        'status 1), and as warnings (exit status 0) missing slices, more than 10 % unmeasured voxels, non-finite voxels, more\n' +
+        'than 0.1 % of the voxels at the largest value (clipped), images of one value, impossible voxel spacing, a signal below\n' +
+        '5 times the noise, ghosts that stand out among series of a kind, and series that repeat the image of another.\n',
     )
     .action(run);
 }
@@ -43,12 +44,13 @@ async function run(options: Options): Promise<void> {
   } finally {
     corpus.close();
   }
-  const { series, broken, warned } = result;
+  const { series, broken, warned, audit } = result;
   if (options.json) printJson(result);
   else
     for (const { id, findings } of series)
       for (const { kind, broken: bad, message } of findings)
         process.stdout.write(`${id}  ${bad ? 'broken' : 'warning'}  ${kind}: ${message}\n`);
+  for (const one of audit) log(`audit log, ${one.broken ? 'broken' : 'note'}: ${one.message}`);
   log(
     `${series.length} series: ${broken} broken, ${warned} with warnings, ${series.length - broken - warned} well`,
   );
@@ -56,6 +58,12 @@ async function run(options: Options): Promise<void> {
     throw new CliError(
       `check: the voxels of every series must be readable, but ${broken} of ${series.length} series are broken; put the ` +
         'corpus back from a copy, or withdraw them with "precess corpus withdraw --id ID" and ingest their source again',
+    );
+  const tampered = audit.filter((one) => one.broken);
+  if (tampered.length > 0)
+    throw new CliError(
+      `check: the audit log must be what was written, but it is not (${tampered[0]!.message}); "precess corpus audit ` +
+        `--corpus ${options.corpus}" lists it, compare it with a copy`,
     );
   if (result.interrupted)
     throw new Interrupted(`check: stopped; what was found in the first ${series.length} series is listed`);

@@ -1,10 +1,14 @@
 /** Looking for what is broken or suspicious in a corpus, series by series. */
-import { createHash } from 'node:crypto';
 import { determinant } from '../volume/affine.js';
 import type { Volume, VoxelArray } from '../volume/volume.js';
+import { type AuditFinding, readAudit } from './audit.js';
+import { canonicalDigest } from './canonical.js';
 import type { Corpus } from './corpus.js';
 import { CorpusError } from './error.js';
+import { readKey } from './pseudonym.js';
+import { type Quality, qualityOf } from './quality.js';
 import type { Series } from './series.js';
+import { contentHash } from './store-series.js';
 
 /** A larger share of unmeasured voxels than this is worth a warning: 10 %. */
 export const UNMEASURED_ABOVE = 0.1;
@@ -12,6 +16,13 @@ export const UNMEASURED_ABOVE = 0.1;
 export const CLIPPED_ABOVE = 0.001;
 /** No scanner steps further than this between voxels, in mm. */
 export const SPACING_ABOVE_MM = 50;
+/** Rose's criterion: below a signal of 5 standard deviations of the noise, detail is not told from noise. */
+export const LOW_SNR_BELOW = 5;
+/**
+ * Ghosts are told by comparison with series of the same body part, contrast and plane: at least so many of them, and
+ * above their median by so many standard deviations (from the median deviation of the logarithm) and this factor.
+ */
+export const GHOSTS = { series: 8, deviations: 3, factor: 1.3 } as const;
 /** The longest side of a voxel by the shortest: 0.25 mm in plane and 25 mm between slices is the extreme. */
 export const ANISOTROPY_ABOVE = 100;
 
@@ -19,12 +30,15 @@ export interface Finding {
   readonly kind:
     | 'unreadable'
     | 'mismatch'
+    | 'changed'
     | 'missing slices'
     | 'unmeasured'
     | 'non-finite'
     | 'clipped'
     | 'constant'
     | 'spacing'
+    | 'low SNR'
+    | 'motion'
     | 'duplicate';
   /** Whether the series cannot be used as it is stored; everything else is a warning. */
   readonly broken: boolean;
@@ -41,6 +55,9 @@ export interface SeriesCheck {
   readonly nonFinite: number | null;
   /** Share of the measured voxels that have the largest value. */
   readonly clipped: number | null;
+  /** As `qualityOf` says; null too for parametric maps, whose values are no signal. */
+  readonly snr: number | null;
+  readonly motion: number | null;
   readonly findings: readonly Finding[];
 }
 
@@ -49,6 +66,8 @@ export interface Checked {
   /** Series with a finding that is `broken`, and series with others only. */
   readonly broken: number;
   readonly warned: number;
+  /** What is wrong with the audit log, and what a crash may have left of it. */
+  readonly audit: readonly AuditFinding[];
   readonly interrupted: boolean;
 }
 
@@ -58,20 +77,26 @@ export interface CheckOptions {
   readonly signal?: AbortSignal;
 }
 
+type CheckedCorpus = Pick<Corpus, 'dir' | 'list' | 'volume'>;
+
 /**
- * Reads every series whole, one at a time, and says what is wrong with each. Duplicates are series of equal shape,
- * voxel type and stored voxels; the same image stored along other axes is not recognised. Nothing is written.
+ * Reads every series whole, one at a time, and says what is wrong with each; then verifies the audit log. Duplicates
+ * are series of equal values on equal grids, whichever way their arrays run. Nothing is written.
  */
 export async function checkCorpus(
-  corpus: Pick<Corpus, 'list' | 'volume'>,
+  corpus: CheckedCorpus,
   { onProgress, signal }: CheckOptions = {},
 ): Promise<Checked> {
   const all = await corpus.list();
+  const key = await readKey(corpus.dir).catch((error: unknown) => {
+    if (error instanceof CorpusError) return null;
+    throw error;
+  });
   const checks: SeriesCheck[] = [];
   const sameVoxels = new Map<string, Series[]>();
   for (const series of all) {
     if (signal?.aborted) break;
-    const { check, digest } = await checkOne(corpus, series);
+    const { check, digest } = await checkOne(corpus, series, key);
     checks.push(check);
     if (digest !== null) sameVoxels.set(digest, [...(sameVoxels.get(digest) ?? []), series]);
     onProgress?.(checks.length, all.length);
@@ -79,18 +104,21 @@ export async function checkCorpus(
   const duplicates = new Map<string, Finding>();
   for (const group of sameVoxels.values())
     if (group.length > 1) for (const one of group) duplicates.set(one.id, duplicateOf(one, group));
+  const ghosts = ghostsAmong(all.slice(0, checks.length), checks);
   const series = checks.map((check) => {
-    const duplicate = duplicates.get(check.id);
-    return duplicate === undefined ? check : { ...check, findings: [...check.findings, duplicate] };
+    const more = [ghosts.get(check.id), duplicates.get(check.id)].filter((one) => one !== undefined);
+    return { ...check, findings: [...check.findings, ...more] };
   });
   const broken = series.filter(({ findings }) => findings.some((one) => one.broken)).length;
   const found = series.filter(({ findings }) => findings.length > 0).length;
-  return { series, broken, warned: found - broken, interrupted: checks.length < all.length };
+  const { findings: audit } = await readAudit(corpus.dir);
+  return { series, broken, warned: found - broken, audit, interrupted: checks.length < all.length };
 }
 
 async function checkOne(
-  corpus: Pick<Corpus, 'volume'>,
+  corpus: CheckedCorpus,
   series: Series,
+  key: Uint8Array | null,
 ): Promise<{ check: SeriesCheck; digest: string | null }> {
   const { id, missingSlices } = series;
   const expectedSlices = series.shape[2];
@@ -103,21 +131,40 @@ async function checkOne(
   } catch (error) {
     if (!(error instanceof CorpusError)) throw error;
     findings.unshift({ kind: 'unreadable', broken: true, message: error.message });
-    const check = { ...slices, unmeasured: null, nonFinite: null, clipped: null, findings };
+    const none = { unmeasured: null, nonFinite: null, clipped: null, snr: null, motion: null };
+    const check = { ...slices, ...none, findings };
     return { check, digest: null };
   }
   const counts = count(volume);
   findings.push(...ofVoxels(series, volume, counts));
+  if (key !== null && series.contentHash !== '' && contentHash(volume, key) !== series.contentHash)
+    findings.push({
+      kind: 'changed',
+      broken: true,
+      message: 'the voxels are not those that were stored: their hash is another',
+    });
+  const quality: Quality = MAPS.has(series.contrast) ? { snr: null, motion: null } : qualityOf(volume);
+  if (quality.snr !== null && quality.snr < LOW_SNR_BELOW)
+    findings.push(
+      warning(
+        'low SNR',
+        `the body is ${quality.snr.toFixed(1)} times as bright as the noise; below ${LOW_SNR_BELOW} detail is lost in it`,
+      ),
+    );
   const { voxels, measured, finite, atMaximum } = counts;
   const check = {
     ...slices,
     unmeasured: 1 - measured / voxels,
     nonFinite: measured - finite,
     clipped: finite === 0 ? 0 : atMaximum / finite,
+    ...quality,
     findings,
   };
-  return { check, digest: digestOf(volume) };
+  return { check, digest: canonicalDigest(volume) };
 }
+
+/** Parametric maps: their values are no signal, and their air is no noise. */
+const MAPS = new Set(['ADC']);
 
 const warning = (kind: Finding['kind'], message: string): Finding => ({ kind, broken: false, message });
 const percent = (share: number): string => `${(100 * share).toFixed(share < 0.01 ? 2 : 1)} %`;
@@ -210,11 +257,39 @@ function limitOf(data: VoxelArray): number | null {
   return 2 ** (8 * data.BYTES_PER_ELEMENT - (signed ? 1 : 0)) - 1;
 }
 
-function digestOf({ data, shape }: Volume): string {
-  return createHash('sha256')
-    .update(`${data.constructor.name} ${shape.join(' ')}\n`)
-    .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-    .digest('hex');
+/** id → finding, for series whose ghosts stand out among those of their kind. */
+function ghostsAmong(all: readonly Series[], checks: readonly SeriesCheck[]): Map<string, Finding> {
+  const kinds = new Map<string, { id: string; score: number }[]>();
+  for (const [n, { bodyPart, contrast, plane }] of all.entries()) {
+    const { id, motion } = checks[n]!;
+    if (motion === null || !(motion > 0)) continue;
+    const kind = `${bodyPart} ${contrast} ${plane}`;
+    kinds.set(kind, [...(kinds.get(kind) ?? []), { id, score: Math.log(motion) }]);
+  }
+  const found = new Map<string, Finding>();
+  for (const group of kinds.values()) {
+    if (group.length < GHOSTS.series) continue;
+    const middle = median(group.map(({ score }) => score));
+    // 1.4826 makes a standard deviation of a median deviation, for a normal distribution.
+    const deviation = 1.4826 * median(group.map(({ score }) => Math.abs(score - middle)));
+    const limit = Math.max(GHOSTS.deviations * deviation, Math.log(GHOSTS.factor));
+    for (const { id, score } of group)
+      if (score - middle > limit)
+        found.set(
+          id,
+          warning(
+            'motion',
+            `the air is ${Math.exp(score - middle).toFixed(1)} times as bright, for its noise, as in the other ` +
+              `${group.length - 1} series of its kind: ghosts of motion or flow`,
+          ),
+        );
+  }
+  return found;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = Float64Array.from(values).sort();
+  return sorted[Math.floor(sorted.length / 2)]!;
 }
 
 function duplicateOf(series: Series, group: readonly Series[]): Finding {
@@ -222,5 +297,5 @@ function duplicateOf(series: Series, group: readonly Series[]): Finding {
   const names = others.map(({ id, patientId }) =>
     patientId === series.patientId ? id : `${id} (another patient)`,
   );
-  return warning('duplicate', `the same voxels as ${names.join(', ')}`);
+  return warning('duplicate', `the same image as ${names.join(', ')}`);
 }
