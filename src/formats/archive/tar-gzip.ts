@@ -1,8 +1,8 @@
 /** Gzipped tar archives: one stream, read forwards, with the members that were read lately kept. */
 import { createGunzip } from 'node:zlib';
 import { type ByteSource, FillingSource, MemorySource, openPlain } from '../byte-source.js';
-import { ArchiveError } from './error.js';
-import { ForwardReader } from './forward.js';
+import { ForwardReader } from '../forward.js';
+import { ArchiveError, damagedStream } from './error.js';
 import type { Archive } from './member.js';
 import { contentsOfTar, sizesOf, type TarMember } from './tar.js';
 
@@ -38,7 +38,7 @@ export async function openTarGzip(path: string): Promise<Archive> {
 }
 
 const gunzipped = (source: ByteSource, path: string): ForwardReader =>
-  new ForwardReader(source, 0, source.size, () => createGunzip(), path);
+  new ForwardReader(source, 0, source.size, () => createGunzip(), damagedStream(path));
 
 class TarGzip implements Archive {
   readonly members: ReadonlyMap<string, number>;

@@ -2,8 +2,8 @@
 import { createInflateRaw } from 'node:zlib';
 import * as yauzl from 'yauzl';
 import { type ByteSource, FillingSource, openPlain } from '../byte-source.js';
-import { ArchiveError } from './error.js';
-import { ForwardReader } from './forward.js';
+import { ForwardReader } from '../forward.js';
+import { ArchiveError, damagedStream } from './error.js';
 import { type Archive, Contents } from './member.js';
 import { Slice } from './slice.js';
 
@@ -160,7 +160,14 @@ class Deflated extends FillingSource {
   ) {
     super();
     this.size = member.size;
-    this.reader = new ForwardReader(archive, start, member.packed, () => createInflateRaw(), name, member);
+    this.reader = new ForwardReader(
+      archive,
+      start,
+      member.packed,
+      () => createInflateRaw(),
+      damagedStream(name),
+      member,
+    );
   }
 
   readInto(offset: number, target: Uint8Array): Promise<number> {

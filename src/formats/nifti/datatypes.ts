@@ -1,10 +1,11 @@
 /** NIfTI datatype codes (nifti1.h, "DT_" and "NIFTI_TYPE_"), and moving values between files and typed arrays. */
 import type { VoxelArray } from '../../volume/volume.js';
+import { type CellType, cellsOf } from '../cells.js';
 import { NiftiError } from './error.js';
 
 export interface Datatype {
   readonly code: number;
-  readonly name: string;
+  readonly name: CellType;
   /** Bytes a voxel. */
   readonly size: number;
 }
@@ -55,17 +56,6 @@ export function codeOf(data: VoxelArray): number {
   return 768;
 }
 
-const PLAIN = {
-  2: Uint8Array,
-  4: Int16Array,
-  8: Int32Array,
-  16: Float32Array,
-  64: Float64Array,
-  256: Int8Array,
-  512: Uint16Array,
-  768: Uint32Array,
-} as const;
-
 /**
  * `count` voxels that start at byte `offset`, in a new array. 64-bit integers become float64.
  *
@@ -79,31 +69,14 @@ export function voxelsOf(
   littleEndian: boolean,
   name: string,
 ): VoxelArray {
-  const copy = bytes.slice(offset, offset + count * type.size);
-  // Typed arrays are little endian wherever Node and browsers run.
-  if (!littleEndian) reverse(copy, type.size);
-  if (type.code !== 1024 && type.code !== 1280)
-    return new PLAIN[type.code as keyof typeof PLAIN](copy.buffer, copy.byteOffset, count);
-  const wide =
-    type.code === 1024
-      ? new BigInt64Array(copy.buffer, copy.byteOffset, count)
-      : new BigUint64Array(copy.buffer, copy.byteOffset, count);
-  const out = new Float64Array(count);
-  for (let n = 0; n < count; n++) {
-    const value = Number(wide[n]);
-    if (!Number.isSafeInteger(value))
-      throw new NiftiError(
-        `read NIfTI: ${type.name} voxels of ${name} must be within ±2^53, got ${wide[n]!}; convert it to float64`,
-      );
-    out[n] = value;
-  }
-  return out;
-}
-
-/** Reverses every cell of `size` bytes in place. */
-function reverse(bytes: Uint8Array, size: number): void {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (size === 2) buffer.swap16();
-  else if (size === 4) buffer.swap32();
-  else if (size === 8) buffer.swap64();
+  const copy = new Uint8Array(bytes.subarray(offset, offset + count * type.size));
+  return cellsOf(
+    copy,
+    type.name,
+    littleEndian,
+    (value) =>
+      new NiftiError(
+        `read NIfTI: ${type.name} voxels of ${name} must be within ±2^53, got ${value}; convert it to float64`,
+      ),
+  );
 }

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { gunzipSync } from 'node:zlib';
 import type { Volume } from '../../volume/volume.js';
 import { readBytes } from '../bytes.js';
+import { clearNonFinite } from '../cells.js';
 import { voxelsOf } from './datatypes.js';
 import { NiftiError } from './error.js';
 import { type NiftiHeader, readHeader } from './header.js';
@@ -10,6 +11,7 @@ import { writeNifti, type WriteOptions } from './write.js';
 
 export { NiftiError } from './error.js';
 export type { NiftiHeader } from './header.js';
+export { type NiftiSlabs, openNiftiSlabs } from './slabs.js';
 export { writeNifti, type WriteOptions } from './write.js';
 
 export interface NiftiImage {
@@ -105,17 +107,4 @@ function inflate(bytes: Uint8Array, name: string): Uint8Array {
       },
     );
   }
-}
-
-/** Zeroes what is not finite and returns the mask of the rest; null when everything is finite. */
-function clearNonFinite(data: Volume['data']): Uint8Array | null {
-  if (!(data instanceof Float32Array || data instanceof Float64Array)) return null;
-  let valid: Uint8Array | null = null;
-  for (let n = 0; n < data.length; n++) {
-    if (Number.isFinite(data[n])) continue;
-    valid ??= new Uint8Array(data.length).fill(1);
-    valid[n] = 0;
-    data[n] = 0;
-  }
-  return valid;
 }

@@ -1,8 +1,7 @@
 /** Compressed streams, which can only be read forwards, read at any offset: back means from the start again. */
 import { pipeline, Readable, type Transform } from 'node:stream';
 import { crc32 } from 'node:zlib';
-import type { ByteSource } from '../byte-source.js';
-import { ArchiveError } from './error.js';
+import type { ByteSource } from './byte-source.js';
 
 const PIECE = 256 * 1024;
 
@@ -36,7 +35,8 @@ export class ForwardReader {
     private readonly start: number,
     private readonly length: number,
     private readonly unpack: () => Transform,
-    private readonly name: string,
+    /** What is thrown when the stream is damaged or cut off. */
+    private readonly damaged: (cause: unknown) => Error,
     private readonly expected: Expected | null = null,
   ) {}
 
@@ -109,15 +109,7 @@ export class ForwardReader {
     if (piece !== null) this.checksum = crc32(piece, this.checksum);
     const end = this.at + (piece?.length ?? 0);
     if (end > size || (piece === null && end < size) || (end === size && this.checksum !== sum))
-      throw this.damaged();
-  }
-
-  private damaged(cause?: unknown): ArchiveError {
-    return new ArchiveError(
-      `read archive: the compressed data of ${this.name} must be whole, but it is damaged or cut off; copy the ` +
-        'archive again from its source',
-      { cause },
-    );
+      throw this.damaged(undefined);
   }
 
   private begin(): AsyncIterator<Uint8Array> {
