@@ -80,6 +80,7 @@ async function classify(options: Options): Promise<void> {
     { openModel },
     tasks,
     { joinUnits, taskScores },
+    { provenanceOf, registerWith },
   ] = await Promise.all([
     import('../corpus/index.js'),
     import('../corpus/pseudonym.js'),
@@ -87,6 +88,7 @@ async function classify(options: Options): Promise<void> {
     import('../models/model-file.js'),
     import('../tasks/classify/index.js'),
     import('../evaluate/task-scores.js'),
+    import('../train/provenance.js'),
   ]);
   if (options.order !== undefined && options.kind !== 'ordinal' && options.kind !== 'classes')
     throw new UsageError('--order goes with --kind ordinal or classes');
@@ -145,7 +147,12 @@ async function classify(options: Options): Promise<void> {
     const outcomes = joinUnits(predictions, target.values, units, cases.patients);
     const metrics = taskScores(target, outcomes, { seed });
     const head = tasks.fitHead(cases, target, method, seed);
-    await tasks.writeHead(options.out, { head, level: labelled.level, patchMm, maxTokens, model });
+    const learnt = { method, seed, kind, names, level: labelled.level };
+    const taught = seen.map((n) => labelled.series[n]!);
+    const provenance = provenanceOf('fit', learnt, taught, model.provenance);
+    await registerWith(corpus.dir, provenance, options.out, false, log);
+    const of = { ...model, provenance };
+    await tasks.writeHead(options.out, { head, level: labelled.level, patchMm, maxTokens, model: of });
 
     const document = {
       suite: 'classify',

@@ -18,7 +18,6 @@ export function provenanceOf(
   base: Provenance = NO_PROVENANCE,
 ): Provenance {
   const lineage = base.runs.map(({ id }) => id);
-  const hash = createHash('sha256').update(JSON.stringify([settings, lineage, base.seen]));
   const before = SeenSet.parse(base.seen);
   const seen = before.union(SeenSet.of(training.map(({ id }) => id)));
   const sources = new Map(base.sources.map((one) => [keyOf(one), one]));
@@ -29,6 +28,7 @@ export function provenanceOf(
     const counted = inBase.has(key) && before.has(id) ? 0 : 1;
     sources.set(key, { ...record, series: (sources.get(key)?.series ?? 0) + counted });
   }
+  const hash = createHash('sha256').update(JSON.stringify([settings, lineage, seen.toString()]));
   return {
     runs: [...base.runs, { id: `run-${hash.digest('hex').slice(0, 16)}`, kind }],
     sources: [...sources.values()],

@@ -85,6 +85,15 @@ describe('precess fit classify and predict', () => {
       expect(ci95[1]).toBeGreaterThanOrEqual(value);
       expect(n).toBe(24);
     }
+    // The head carries what it learnt from, and the corpus knows of it.
+    const learnt = await json<{ series: number; runs: { id: string; kind: string }[] }>(
+      ...['corpus', 'rights', '--model', head],
+    );
+    expect(learnt).toMatchObject({ series: 48, runs: [{ kind: 'fit' }], mayShare: true });
+    const { runs } = await json<{ runs: { id: string; labels: string[] }[] }>(
+      ...['corpus', 'rights', '--corpus', corpus],
+    );
+    expect(runs.find(({ id }) => id === learnt.runs[0]!.id)!.labels).toEqual(['head']);
     // How far tokens lie from the middle shows even before any training.
     expect(fitted.metrics.auroc!.value).toBeGreaterThan(0.75);
 
