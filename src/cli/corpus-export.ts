@@ -1,10 +1,11 @@
-/** `precess corpus export`: series of a corpus as NIfTI files. */
+/** `precess corpus export`: series of a corpus as NIfTI or de-identified DICOM files. */
 import type { Command } from 'commander';
-import { CliError, Interrupted, interruption, log, printJson, progress } from './shared.js';
+import { CliError, Interrupted, interruption, log, printJson, progress, UsageError } from './shared.js';
 
 interface Options {
   readonly corpus: string;
-  readonly nifti: string;
+  readonly nifti?: string;
+  readonly dicom?: string;
   readonly where?: string;
   readonly force?: boolean;
   readonly operator?: string;
@@ -14,10 +15,13 @@ interface Options {
 export function registerExport(corpus: Command): void {
   corpus
     .command('export')
-    .description('Write series as <id>.nii.gz, with what the corpus knows of each in <id>.json.')
+    .description(
+      'Write series as NIfTI or de-identified DICOM, with what the corpus knows of each in <id>.json.',
+    )
     .argument('[id...]', 'ids of series (default: all)')
     .requiredOption('--corpus <dir>', 'the corpus')
-    .requiredOption('--nifti <dir>', 'the folder for the files; made where it is missing')
+    .option('--nifti <dir>', 'a folder, made where it is missing, for one <id>.nii.gz a series')
+    .option('--dicom <dir>', 'a folder for DICOM files: <patient>/<study>/<series>/00001.dcm …')
     .option('--where <filter>', 'only the series that an SQL condition on the columns selects')
     .option('--operator <name>', 'who does it, for the audit log')
     .option('--force', 'replace files of an earlier export')
@@ -25,14 +29,19 @@ export function registerExport(corpus: Command): void {
     .addHelpText(
       'after',
       `\nExample:\n  precess corpus export --corpus corpus --nifti out --where "bodyPart = 'KNEE'"\n\n` +
-        'Voxels that were not measured are NaN. Series are left out whose rights do not permit "evaluate"; the files carry\n' +
+        'Voxels that were not measured are NaN in NIfTI, and missing files or padding in DICOM. Series are left out\n' +
+        'whose rights do not permit "evaluate"; the files carry\n' +
         'the rights of their series in "rights" and are for use on this machine.\n',
     )
     .action(run);
 }
 
 async function run(ids: string[], options: Options): Promise<void> {
-  const { Corpus, exportNifti, recordUse } = await import('../corpus/index.js');
+  const dir = options.nifti ?? options.dicom;
+  if (dir === undefined || (options.nifti !== undefined && options.dicom !== undefined))
+    throw new UsageError('export: name one of --nifti DIR and --dicom DIR');
+  const { Corpus, exportDicom, exportNifti, recordUse } = await import('../corpus/index.js');
+  const write = options.nifti === undefined ? exportDicom : exportNifti;
   const corpus = await Corpus.open(options.corpus, { readOnly: true });
   try {
     const all = await corpus.list(options.where === undefined ? {} : { where: options.where });
@@ -45,10 +54,10 @@ async function run(ids: string[], options: Options): Promise<void> {
       );
     const stop = interruption('stopping after this series; press Ctrl-C again to stop at once');
     const bar = progress('exporting', chosen.length);
-    let result: Awaited<ReturnType<typeof exportNifti>>;
+    let result: Awaited<ReturnType<typeof write>>;
     try {
-      result = await exportNifti(corpus, chosen, {
-        dir: options.nifti,
+      result = await write(corpus, chosen, {
+        dir,
         force: options.force === true,
         signal: stop.signal,
         warn: log,
@@ -60,16 +69,16 @@ async function run(ids: string[], options: Options): Promise<void> {
     }
     const written = new Set(result.written);
     const sources = [...new Set(chosen.filter(({ id }) => written.has(id)).map(({ source }) => source))];
-    const detail = { format: 'nifti', series: written.size, sources: sources.sort() };
+    const detail = { format: options.nifti === undefined ? 'dicom' : 'nifti', series: written.size, sources: sources.sort() };
     if (!(await recordUse(corpus.dir, 'export', detail, options.operator ?? null)))
       log('export: the corpus may only be read, so that its audit log does not tell of this export');
     if (options.json) printJson(result);
-    else log(`${result.written.length} series in ${options.nifti}`);
+    else log(`${result.written.length} series in ${dir}`);
     for (const { reason } of result.failed) log(`not written: ${reason}`);
     if (result.interrupted)
       throw new Interrupted(
         `export: stopped; the files of ${result.written.length} of ${chosen.length} series are complete in ` +
-          `${options.nifti}, --force writes them anew`,
+          `${dir}, --force writes them anew`,
       );
     if (result.failed.length > 0)
       throw new CliError(

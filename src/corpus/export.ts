@@ -2,6 +2,7 @@
 import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NiftiError, writeNiftiFile } from '../formats/nifti/index.js';
+import { VolumeError } from '../volume/volume.js';
 import type { Corpus } from './corpus.js';
 import { CorpusError } from './error.js';
 import { requireUse } from './rights.js';
@@ -37,23 +38,42 @@ export interface Exported {
  * @throws CorpusError when the rights of none permit it, or when files are in the way and `force` is not set, before anything is written; system errors
  * when `dir` cannot be written.
  */
-export async function exportNifti(
+export function exportNifti(
   corpus: Pick<Corpus, 'volume'>,
   all: readonly Series[],
+  options: ExportOptions,
+): Promise<Exported> {
+  return exportEach(all, options, {
+    paths: ({ id }) => [imageOf(options.dir, id), sidecarOf(options.dir, id)],
+    write: (one) => writeOne(corpus, one, options.dir),
+  });
+}
+
+/** A format of export: where the files (or folders) of a series are, and how they are written. */
+export interface ExportFormat {
+  readonly paths: (series: Series) => readonly string[];
+  readonly write: (series: Series) => Promise<void>;
+}
+
+/** Writes the series that may be exported, one at a time; see `exportNifti` for what is thrown. */
+export async function exportEach(
+  all: readonly Series[],
   { dir, force, onProgress, signal, warn }: ExportOptions,
+  format: ExportFormat,
 ): Promise<Exported> {
   const series = requireUse(all, 'evaluate', { doing: 'export', ...(warn && { warn }) });
   await mkdir(dir, { recursive: true });
-  if (force !== true) await refuseOverwriting(dir, series);
+  if (force !== true) await refuseOverwriting(series.flatMap(format.paths));
   const written: string[] = [];
   const failed: { id: string; reason: string }[] = [];
   for (const [n, one] of series.entries()) {
     if (signal?.aborted) break;
     try {
-      await writeOne(corpus, one, dir);
+      await format.write(one);
       written.push(one.id);
     } catch (error) {
-      if (!(error instanceof CorpusError || error instanceof NiftiError)) throw error;
+      if (!(error instanceof CorpusError || error instanceof NiftiError || error instanceof VolumeError))
+        throw error;
       failed.push({ id: one.id, reason: error.message });
     }
     onProgress?.(n + 1, series.length);
@@ -64,17 +84,16 @@ export async function exportNifti(
 const imageOf = (dir: string, id: string): string => join(dir, `${id}.nii.gz`);
 const sidecarOf = (dir: string, id: string): string => join(dir, `${id}.json`);
 
-async function refuseOverwriting(dir: string, series: readonly Series[]): Promise<void> {
+async function refuseOverwriting(paths: readonly string[]): Promise<void> {
   const inTheWay: string[] = [];
-  for (const { id } of series)
-    for (const path of [imageOf(dir, id), sidecarOf(dir, id)])
-      if (
-        await access(path).then(
-          () => true,
-          () => false,
-        )
+  for (const path of paths)
+    if (
+      await access(path).then(
+        () => true,
+        () => false,
       )
-        inTheWay.push(path);
+    )
+      inTheWay.push(path);
   if (inTheWay.length > 0)
     throw new CorpusError(
       `export: no file may be in the way, got ${inTheWay.length} such as ${inTheWay[0]!}; name another folder or ` +

@@ -13,6 +13,9 @@ export { type Checked, checkCorpus, type Finding, type SeriesCheck } from './che
 export { Corpus, type ListOptions } from './corpus.js';
 export { CorpusError } from './error.js';
 export { type Exported, exportNifti, type ExportOptions } from './export.js';
+export { exportDicom } from './export-dicom.js';
+export { deidentifyDicom } from './deidentify/dicom.js';
+export { type DeidentifyOptions } from './deidentify/profile.js';
 export { ingest, type Ingested, type IngestOptions, type IngestProgress } from './ingest.js';
 export { type LedgerEntry, readLedger, type RightsChange, setRights } from './ledger.js';
 export {
@@ -34,6 +37,14 @@ export {
 } from './rights.js';
 export { readRuns, registerRun, type RunRecord, runsThatSaw, type StartedRun } from './runs.js';
 export { SeenSet } from './seen.js';
+export {
+  type Columns,
+  type MatchRule,
+  parseColumns,
+  parseRules,
+  type ReportOptions,
+  type ReportSummary,
+} from './reports/index.js';
 export { type Series, seriesSchema } from './series.js';
 export { type Split, splitOf } from './split.js';
 export { COLUMNS } from './table.js';

@@ -78,19 +78,23 @@ export function deidentifyDicom(
     identifying: [...identifying(bytes, name), ...listedValues(tree.nodes, tree.text, false)],
   };
   const nodes = cleanItem(tree.nodes, context, false).filter(({ tag }) => !RECORDED.has(tag));
-  return encodeTree(tree.transferSyntax, [...nodes, ...record(resolved)]);
+  return encodeTree(tree.transferSyntax, [
+    ...nodes,
+    textNode(CHARSET, 'CS', 'ISO_IR 192'),
+    ...methodNodes(resolved),
+  ]);
 }
 
 const RECORDED = new Set([CHARSET, 0x00120062, 0x00120063, 0x00120064, 0x00280303]);
 
-function record(options: ResolvedOptions): DicomNode[] {
+/** What was done, as PS3.15 section E.1.1 wants it recorded. */
+export function methodNodes(options: ResolvedOptions): DicomNode[] {
   const codes = methodCodes(options).map(([code, meaning]) => [
     textNode(0x00080100, 'SH', code),
     textNode(0x00080102, 'SH', 'DCM'),
     textNode(0x00080104, 'LO', meaning),
   ]);
   return [
-    textNode(CHARSET, 'CS', 'ISO_IR 192'),
     textNode(0x00120062, 'CS', 'YES'),
     textNode(0x00120063, 'LO', 'Precess: DICOM PS3.15 annex E, edition 2024e'),
     { tag: 0x00120064, vr: 'SQ', items: codes },

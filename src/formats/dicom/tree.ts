@@ -12,7 +12,7 @@ import {
   UNDEFINED_LENGTH,
 } from './parse.js';
 import { startOf } from './start.js';
-import { IMPLEMENTATION } from './write.js';
+import { IMPLEMENTATION } from './uid.js';
 
 /** An element: a value in little endian bytes, or the items of a sequence, or the fragments of encapsulated pixels. */
 export interface DicomNode {
@@ -178,7 +178,8 @@ function encodeNodes(nodes: readonly DicomNode[]): Buffer {
 
 const LONG_VRS = new Set(['OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'SQ', 'SV', 'UC', 'UN', 'UR', 'UT', 'UV']);
 
-function encodeNode({ tag, vr, value, items, fragments }: DicomNode): Buffer[] {
+/** An element in explicit VR little endian (PS3.5 section 7.1.2), sequences with their lengths. */
+export function encodeNode({ tag, vr, value, items, fragments }: DicomNode): Buffer[] {
   if (items !== undefined) {
     const body = items.flatMap((item) => {
       const inside = encodeNodes(item);

@@ -1,11 +1,14 @@
 /** Writes a volume as the files of a classic MR series (PS3.3 A.4: MR Image Storage), one a slice. */
-import { createHash } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { column, length, origin } from '../../volume/affine.js';
 import { type Vec3, type Volume, VolumeError } from '../../volume/volume.js';
+import { type DicomNode, encodeNode } from './tree.js';
+import { IMPLEMENTATION, newUid } from './uid.js';
 
-/** What a written series says about itself. Units are DICOM's: ms, mm, degrees, tesla. */
+export { newUid };
+
+/** What a written series says about itself. Units are DICOM's: ms, mm, degrees, tesla; null where it is not known. */
 export interface MrHeader {
   readonly patientId: string;
   /** "Family^Given" */
@@ -22,7 +25,7 @@ export interface MrHeader {
   readonly accessionNumber?: string;
   readonly manufacturer: string;
   readonly model: string;
-  readonly fieldStrengthT: number;
+  readonly fieldStrengthT: number | null;
   readonly seriesDescription: string;
   readonly protocolName: string;
   /** Defined term of Body Part Examined, e.g. "BRAIN". */
@@ -31,10 +34,10 @@ export interface MrHeader {
   /** "SE", "GR", "IR", "EP", or several: "SE\\IR". */
   readonly scanningSequence: string;
   readonly acquisitionType?: '2D' | '3D';
-  readonly repetitionTime: number;
-  readonly echoTime: number;
+  readonly repetitionTime: number | null;
+  readonly echoTime: number | null;
   readonly inversionTime?: number;
-  readonly flipAngle: number;
+  readonly flipAngle: number | null;
   /** Along the normal; the distance of the slices comes from the volume's affine. */
   readonly sliceThickness: number;
   readonly seriesNumber: number;
@@ -43,6 +46,10 @@ export interface MrHeader {
   readonly contrastAgent?: string;
   /** Image Comments (0020,4000). */
   readonly comments?: string;
+  /** Image Type (0008,0008); "ORIGINAL\\PRIMARY\\M" where not given. */
+  readonly imageType?: readonly string[];
+  /** More elements of every file. */
+  readonly more?: readonly DicomNode[];
   /** Slices along k that are not written, as if they had been lost. */
   readonly skipSlices?: readonly number[];
 }
@@ -52,17 +59,11 @@ const EXPLICIT_LITTLE = '1.2.840.10008.1.2.1';
 const LONG_VRS = new Set(['OB', 'OW', 'UT']);
 const FILES_AT_A_TIME = 8;
 
-/** A UID under the "2.25." root (PS3.5 section B.2) made from a hash of `seed`: the same seed, the same UID. */
-export function newUid(seed: string): string {
-  const hash = createHash('sha256').update(seed).digest('hex').slice(0, 32);
-  return `2.25.${BigInt(`0x${hash}`)}`;
-}
-
 /**
  * Writes one uncompressed file (explicit VR little endian, 16 bits) for every slice along k into `dir`, which is
  * made where it is missing, and returns their paths. Integer volumes that fit 16 bits are stored as they are;
- * others are spread over 0–65535 with a Rescale Slope and Intercept. Unmeasured and non-finite voxels become 0
- * or, where there is a rescale, the smallest value.
+ * others are spread over 0–65535 with a Rescale Slope and Intercept. Unmeasured voxels get a
+ * value that no measured voxel has and that Pixel Padding Value (0028,0120) names; non-finite ones become 0.
  *
  * @throws VolumeError when rows and columns are not perpendicular or more than 65535 long: DICOM has no such image.
  */
@@ -125,6 +126,8 @@ interface Stored {
   readonly signed: boolean;
   readonly slope: number;
   readonly intercept: number;
+  /** Stored value of unmeasured voxels that no measured one has; null where there are none, or no value is free. */
+  readonly padding: number | null;
   /** Of the rescaled values. */
   readonly min: number;
   readonly max: number;
@@ -144,15 +147,30 @@ function storedPixels(volume: Volume): Stored {
   const range = { min: min * slope + intercept, max: max * slope + intercept };
   const isFloat = data instanceof Float32Array || data instanceof Float64Array;
   const signed = !isFloat && min < 0;
+  const partial = valid?.includes(0) === true;
   if (!isFloat && (signed ? min >= -32768 && max <= 32767 : max <= 65535)) {
     const values = signed ? new Int16Array(data.length) : new Uint16Array(data.length);
-    for (let n = 0; n < data.length; n++) values[n] = measured(n) ? data[n]! : 0;
-    return { values, signed, slope, intercept, ...range };
+    // Where 0 is a measured value all values move up by one, and the intercept down.
+    const up = partial && !signed && min === 0 && max < 65535 ? 1 : 0;
+    const free = signed ? (min > -32768 ? min - 1 : null) : min + up > 0 ? 0 : null;
+    const padding = partial ? free : null;
+    for (let n = 0; n < data.length; n++) values[n] = measured(n) ? data[n]! + up : (padding ?? 0);
+    return { values, signed, slope, intercept: intercept - up * slope, padding, ...range };
   }
-  const step = max > min ? (max - min) / 65535 : 1;
+  // 0 is left to what was not measured.
+  const first = partial ? 1 : 0;
+  const step = max > min ? (max - min) / (65535 - first) : 1;
   const values = new Uint16Array(data.length);
-  for (let n = 0; n < data.length; n++) values[n] = measured(n) ? Math.round((data[n]! - min) / step) : 0;
-  return { values, signed: false, slope: step * slope, intercept: min * slope + intercept, ...range };
+  for (let n = 0; n < data.length; n++)
+    values[n] = measured(n) ? first + Math.round((data[n]! - min) / step) : 0;
+  return {
+    values,
+    signed: false,
+    slope: step * slope,
+    intercept: (min - first * step) * slope + intercept,
+    padding: partial ? 0 : null,
+    ...range,
+  };
 }
 
 function encodeSlice(
@@ -176,7 +194,7 @@ function encodeSlice(
   const b = header.diffusionBValue;
   const dataSet = [
     text(0x00080005, 'CS', 'ISO_IR 192'),
-    text(0x00080008, 'CS', 'ORIGINAL\\PRIMARY\\M'),
+    text(0x00080008, 'CS', (header.imageType ?? ['ORIGINAL', 'PRIMARY', 'M']).join('\\')),
     text(0x00080016, 'UI', MR_IMAGE_STORAGE),
     text(0x00080018, 'UI', uid),
     text(0x00080020, 'DA', header.studyDate),
@@ -201,14 +219,14 @@ function encodeSlice(
     text(0x00180023, 'CS', header.acquisitionType ?? '2D'),
     text(0x00180024, 'SH', header.sequenceName),
     text(0x00180050, 'DS', decimal(header.sliceThickness)),
-    text(0x00180080, 'DS', decimal(header.repetitionTime)),
-    text(0x00180081, 'DS', decimal(header.echoTime)),
+    text(0x00180080, 'DS', orEmpty(header.repetitionTime)),
+    text(0x00180081, 'DS', orEmpty(header.echoTime)),
     header.inversionTime === undefined ? EMPTY : text(0x00180082, 'DS', decimal(header.inversionTime)),
-    text(0x00180087, 'DS', decimal(header.fieldStrengthT)),
+    text(0x00180087, 'DS', orEmpty(header.fieldStrengthT)),
     shape[2] > 1 ? text(0x00180088, 'DS', decimal(spacing[2])) : EMPTY,
     text(0x00180091, 'IS', ''),
     text(0x00181030, 'LO', header.protocolName),
-    text(0x00181314, 'DS', decimal(header.flipAngle)),
+    text(0x00181314, 'DS', orEmpty(header.flipAngle)),
     text(0x00185100, 'CS', 'HFS'),
     b === undefined ? EMPTY : element(0x00189087, 'FD', float64(b)),
     text(0x0020000d, 'UI', header.studyUid),
@@ -237,8 +255,14 @@ function encodeSlice(
     hasRescale ? text(0x00281052, 'DS', decimal(stored.intercept)) : EMPTY,
     hasRescale ? text(0x00281053, 'DS', decimal(stored.slope)) : EMPTY,
     hasRescale ? text(0x00281054, 'LO', 'US') : EMPTY,
+    stored.padding === null
+      ? EMPTY
+      : uint16(0x00280120, stored.padding & 0xffff, stored.signed ? 'SS' : 'US'),
     element(0x7fe00010, 'OW', Buffer.from(pixels.buffer, pixels.byteOffset, pixels.byteLength)),
-  ];
+    ...(header.more ?? []).map((node) => Buffer.concat(encodeNode(node))),
+  ]
+    .filter((one) => one.length > 0)
+    .sort((a, b) => tagAt(a) - tagAt(b));
   const meta = Buffer.concat([
     element(0x00020001, 'OB', Buffer.from([0, 1])),
     text(0x00020002, 'UI', MR_IMAGE_STORAGE),
@@ -252,10 +276,11 @@ function encodeSlice(
   return Buffer.concat([PREAMBLE, element(0x00020000, 'UL', groupLength), meta, ...dataSet]);
 }
 
+const tagAt = (encoded: Buffer): number => encoded.readUInt16LE(0) * 0x10000 + encoded.readUInt16LE(2);
+const orEmpty = (value: number | null): string => (value === null ? '' : decimal(value));
+
 const EMPTY = Buffer.alloc(0);
 const PREAMBLE = Buffer.concat([Buffer.alloc(128), Buffer.from('DICM', 'latin1')]);
-/** Implementation Class UID (0002,0012) of the files that Precess writes. */
-export const IMPLEMENTATION = newUid('precess');
 
 /** Explicit VR little endian (PS3.5 section 7.1.2); odd values are padded with `pad`. */
 function element(tag: number, vr: string, value: Buffer, pad = 0): Buffer {
@@ -282,10 +307,10 @@ function text(tag: number, vr: string, value: string): Buffer {
   return element(tag, vr, Buffer.from(fitted, 'utf8'), vr === 'UI' ? 0 : 0x20);
 }
 
-function uint16(tag: number, value: number): Buffer {
+function uint16(tag: number, value: number, vr = 'US'): Buffer {
   const bytes = Buffer.alloc(2);
   bytes.writeUInt16LE(value);
-  return element(tag, 'US', bytes);
+  return element(tag, vr, bytes);
 }
 
 function float64(value: number): Buffer {
