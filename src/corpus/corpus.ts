@@ -23,7 +23,7 @@ export interface ListOptions {
 
 /** Where the voxels of a row are, relative to the corpus: a folder a hundredth of all, then id and revision. */
 export function voxelsPath(id: string, revision: number): string {
-  return join('voxels', id.slice(3, 5), `${id}.${revision}.ome.zarr`);
+  return `voxels/${id.slice(3, 5)}/${id}.${revision}.ome.zarr`;
 }
 
 export class Corpus {

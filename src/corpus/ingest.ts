@@ -210,7 +210,7 @@ class Ingest {
     const studyBodyPart = studyParts.get(item.studyId) ?? null;
     const before = this.rows.get(item.id);
     const revision = before === undefined ? 0 : before.revision + 1;
-    const path = join(this.corpus.dir, voxelsPath(item.id, revision));
+    const path = voxelsPath(item.id, revision);
     const stored = await pool.store(this.taskFor(item, path, key, studyBodyPart));
     if (typeof stored === 'string') {
       this.skipped.push({ path: item.shown, reason: stored });
@@ -229,7 +229,8 @@ class Ingest {
   private taskFor(item: Planned, path: string, key: Uint8Array, studyBodyPart: string | null): StoreTask {
     const { voxels, identifying, name, fields, missingSlices, shown } = item;
     const about = { kind: voxels.kind, name, fields, studyBodyPart, missingSlices };
-    return { voxels, identifying, about, path, key, shown };
+    const corpus = this.corpus.dir;
+    return { voxels, identifying, about, corpus, path, key, shown };
   }
 
   private put(row: StoredSeries): void {

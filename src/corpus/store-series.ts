@@ -17,19 +17,32 @@
  */
 import { createHmac } from 'node:crypto';
 import type { Affine, Vec3, Volume } from '../volume/volume.js';
-import { inspect, type Inspectable } from './inspect.js';
+import { inspect, type Inspectable, type Inspected } from './inspect.js';
+import { LARGEST_WHOLE, previewOf, withMaskOf } from './large.js';
 import { reasonOf } from './reason.js';
 import type { Series } from './series.js';
-import { type IdentifyingSource, loadVoxels, readIdentifying, type VoxelSource } from './voxel-source.js';
-import { writeVoxels } from './voxels.js';
+import { openStore } from './store.js';
+import {
+  type IdentifyingSource,
+  loadVoxels,
+  openVoxels,
+  readIdentifying,
+  type VoxelReader,
+  type VoxelSource,
+} from './voxel-source.js';
+import { type Slabs, slabsOf, writeSlabs } from './voxels.js';
+import { dtypeOf } from './zarr.js';
 
 /** What a thread needs to store a series; plain data. */
 export interface StoreTask {
   readonly voxels: VoxelSource;
   readonly identifying: IdentifyingSource;
   readonly about: Inspectable;
-  /** Where the voxels are written. */
+  /** The corpus, as openStore takes it, and where in it the voxels are written. */
+  readonly corpus: string;
   readonly path: string;
+  /** Voxels of more bytes are read and written slab by slab; LARGEST_WHOLE where not given. */
+  readonly largestWhole?: number;
   /** The corpus's key, for the content hash. */
   readonly key: Uint8Array;
   /** As the person knows the source, for reasons. */
@@ -50,46 +63,115 @@ export interface StoredVoxels {
 }
 
 /**
- * Stores the voxels of a series; a text says why they were left out.
+ * Stores the voxels of a series; a text says why they were left out. A volume beyond `largestWhole` is never in memory
+ * whole: the inspections see a coarse preview of it, and what they take out of that is taken out of the volume.
  *
  * @throws a system error where the corpus cannot be written.
  */
 export async function storeSeries(task: StoreTask): Promise<StoredVoxels | string> {
-  let inspected: Awaited<ReturnType<typeof inspect>>;
-  let identifying: readonly string[] | null;
+  const opened: VoxelReader[] = [];
   try {
-    identifying = await readIdentifying(task.identifying);
-    inspected = await inspect(await loadVoxels(task.voxels), task.about);
-  } catch (error) {
-    return reasonOf(error, task.shown);
+    const readable = await open(task, opened).catch((error: unknown) => reasonOf(error, task.shown));
+    if (typeof readable === 'string') return readable;
+    const { image, inspected, identifying } = readable;
+    const { quality, quarantined, defaced } = inspected;
+    const tally = new Tally(image, task.key);
+    try {
+      await writeSlabs(await openStore(task.corpus), task.path, tally);
+    } catch (error) {
+      // Reading and writing take turns; what could not be read is no failure of the corpus.
+      if (tally.unreadable === null) throw error;
+      return reasonOf(tally.unreadable, task.shown);
+    }
+    const { shape, affine } = image;
+    return { shape, affine, ...tally.result(), quality, quarantined, defaced, identifying };
+  } finally {
+    for (const reader of opened) await reader.close();
   }
-  const { volume, refused, quality, quarantined, defaced } = inspected;
-  if (refused !== null) return refused;
-  await writeVoxels(task.path, volume);
-  return {
-    shape: volume.shape,
-    affine: volume.affine,
-    validFraction: validFraction(volume.valid),
-    contentHash: contentHash(volume, task.key),
-    quality,
-    quarantined,
-    defaced,
-    identifying,
-  };
 }
 
-function validFraction(valid: Uint8Array | null): number {
-  if (valid === null) return 1;
-  let measured = 0;
-  for (const one of valid) measured += one;
-  return measured / valid.length;
+interface Readable {
+  readonly image: Slabs;
+  readonly inspected: Inspected;
+  readonly identifying: readonly string[] | null;
 }
+
+async function open(task: StoreTask, opened: VoxelReader[]): Promise<Readable | string> {
+  const identifying = await readIdentifying(task.identifying);
+  const reader = await openVoxels(task.voxels);
+  if (reader !== null) opened.push(reader);
+  if (reader === null || reader.bytes <= (task.largestWhole ?? LARGEST_WHOLE)) {
+    const inspected = await inspect(await whole(reader, task.voxels), task.about);
+    return inspected.refused ?? { image: slabsOf(inspected.volume), inspected, identifying };
+  }
+  const { volume, step } = await previewOf(reader, reader.bytes);
+  const before = { ...volume, valid: volume.valid?.slice() ?? null };
+  const inspected = await inspect(volume, task.about);
+  if (inspected.refused !== null) return inspected.refused;
+  // Compressed files are read forwards only, so that the voxels are read from the start again.
+  const again = (await openVoxels(task.voxels))!;
+  opened.push(again);
+  return { image: withMaskOf(again, before, inspected.volume, step), inspected, identifying };
+}
+
+/** Of a file with several volumes no more than the one is read; DICOM knows best itself how slices are scaled. */
+async function whole(reader: VoxelReader | null, source: VoxelSource): Promise<Volume> {
+  if (reader === null || source.kind === 'dicom') return loadVoxels(source);
+  const { shape, affine, slope, intercept } = reader;
+  return { ...(await reader.readSlices(0, shape[2])), shape, affine, slope, intercept };
+}
+
+/** Hands slabs on and keeps count: the content hash and the share of measured voxels in the same pass. */
+class Tally implements Slabs {
+  readonly shape: Slabs['shape'];
+  readonly affine: Slabs['affine'];
+  readonly slope: number;
+  readonly intercept: number;
+  private readonly hash: ReturnType<typeof createHmac>;
+  private started = false;
+  private voxels = 0;
+  private measured = 0;
+  unreadable: unknown = null;
+
+  constructor(
+    private readonly image: Slabs,
+    key: Uint8Array,
+  ) {
+    ({ shape: this.shape, affine: this.affine, slope: this.slope, intercept: this.intercept } = image);
+    this.hash = createHmac('sha256', key);
+  }
+
+  async readSlices(k0: number, k1: number): ReturnType<Slabs['readSlices']> {
+    let slab: Awaited<ReturnType<Slabs['readSlices']>>;
+    try {
+      slab = await this.image.readSlices(k0, k1);
+    } catch (error) {
+      this.unreadable = error;
+      throw error;
+    }
+    const { data, valid } = slab;
+    if (!this.started) this.hash.update(hashHead(dtypeOf(data), this.image));
+    this.started = true;
+    this.hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    this.voxels += data.length;
+    if (valid === null) this.measured += data.length;
+    else for (const one of valid) this.measured += one;
+    return slab;
+  }
+
+  result(): { contentHash: string; validFraction: number } {
+    return { contentHash: this.hash.digest('hex'), validFraction: this.measured / this.voxels };
+  }
+}
+
+const hashHead = (type: string, { shape, affine, slope, intercept }: Omit<Slabs, 'readSlices'>): string =>
+  `${JSON.stringify([type, shape, affine, slope, intercept])}\n`;
 
 /** HMAC-SHA256 of type, shape, affine, scaling and stored voxels under the corpus's key, in hex. */
 export function contentHash(volume: Volume, key: Uint8Array): string {
-  const { data, shape, affine, slope, intercept } = volume;
+  const { data } = volume;
   return createHmac('sha256', key)
-    .update(`${JSON.stringify([data.constructor.name, shape, affine, slope, intercept])}\n`)
+    .update(hashHead(dtypeOf(data), volume))
     .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
     .digest('hex');
 }

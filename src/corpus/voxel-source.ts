@@ -1,7 +1,9 @@
 /** Where the voxels of a planned series are, as plain data that travels between threads, and how they are read. */
 import { type DicomInstance, type DicomSeries, loadSeries, readDicomHeader } from '../formats/dicom/index.js';
-import { readNiftiFile } from '../formats/nifti/index.js';
-import type { Volume } from '../volume/volume.js';
+import { openNiftiSlabs, readNiftiFile } from '../formats/nifti/index.js';
+import type { Volume, VoxelArray } from '../volume/volume.js';
+import { CorpusError } from './error.js';
+import type { Slabs } from './voxels.js';
 
 /** An instance without its function, which no thread can be sent. */
 export type PlainInstance = Omit<DicomInstance, 'identifyingValues'>;
@@ -57,6 +59,74 @@ export async function loadVoxels(source: VoxelSource): Promise<Volume> {
     case 'file':
       return (await readNiftiFile(source.path)).frame(source.frame);
   }
+}
+
+/** A volume that is read some slices at a time, in rising order. */
+export interface VoxelReader extends Slabs {
+  /** Of all voxels as stored. */
+  readonly bytes: number;
+  close(): Promise<void>;
+}
+
+/** Opens a volume to be read in slabs; null where its format can only be read whole. @throws as loadVoxels. */
+export async function openVoxels(source: VoxelSource): Promise<VoxelReader | null> {
+  switch (source.kind) {
+    case 'dicom':
+      return dicomReader(revivedSeries(source.series));
+    case 'file':
+      return openNiftiSlabs(source.path, source.frame);
+  }
+}
+
+/** Slabs of a DICOM series are series of their own; where slices are scaled or stored differently, all are floats. */
+function dicomReader(series: DicomSeries): VoxelReader {
+  const { shape, affine, header, slices, missingSlices } = series;
+  const uniform = slices.every(
+    ({ instance: { rescale, bits } }) =>
+      rescale.slope === header.rescale.slope &&
+      rescale.intercept === header.rescale.intercept &&
+      bits.allocated === header.bits.allocated &&
+      bits.signed === header.bits.signed,
+  );
+  const area = shape[0] * shape[1];
+  const type = uniform ? arrayOf(header.bits) : Float32Array;
+  return {
+    shape,
+    affine,
+    slope: uniform ? header.rescale.slope : 1,
+    intercept: uniform ? header.rescale.intercept : 0,
+    bytes: area * shape[2] * (uniform ? header.bits.allocated / 8 : 4),
+    readSlices: async (k0, k1) => {
+      const within = slices.filter(({ k }) => k >= k0 && k < k1);
+      if (within.length === 0) {
+        return { data: new type(area * (k1 - k0)), valid: new Uint8Array(area * (k1 - k0)) };
+      }
+      const volume = await loadSeries({
+        ...series,
+        header: within[0]!.instance,
+        slices: within.map(({ instance, k }) => ({ instance, k: k - k0 })),
+        shape: [shape[0], shape[1], k1 - k0],
+        missingSlices: missingSlices.filter((k) => k >= k0 && k < k1).map((k) => k - k0),
+      });
+      const data = uniform ? volume.data : real(volume);
+      if (!(data instanceof type))
+        throw new CorpusError('internal: the slabs of a DICOM series must be of one voxel type');
+      return { data, valid: volume.valid };
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+function arrayOf({ allocated, signed }: DicomInstance['bits']): new (n: number) => VoxelArray {
+  if (allocated === 8) return signed ? Int8Array : Uint8Array;
+  if (allocated === 16) return signed ? Int16Array : Uint16Array;
+  return signed ? Int32Array : Uint32Array;
+}
+
+function real({ data, slope, intercept }: Volume): Float32Array {
+  const values = Float32Array.from(data);
+  for (let n = 0; n < values.length; n++) values[n] = values[n]! * slope + intercept;
+  return values;
 }
 
 /** Names, ids, dates and places that the source holds; null where they cannot be read. */

@@ -1,151 +1,79 @@
-/** Voxels on disk: one OME-Zarr 0.5 image a series, in blosc-compressed chunks that can be read alone. */
-import { mkdir, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import type FileSystemStore from '@zarrita/storage/fs';
+/** Voxels in a corpus: one OME-Zarr 0.5 image a series, in blosc-compressed chunks that can be read alone. */
 import type * as Zarr from 'zarrita';
-import { apply, spacing } from '../volume/affine.js';
+import { apply } from '../volume/affine.js';
 import type { Affine, Vec3, Volume, VoxelArray } from '../volume/volume.js';
 import { CorpusError } from './error.js';
+import { ShardWriter } from './shard.js';
+import { type ByteRange, type CorpusStore, storeAt } from './store.js';
+import { chunkShape, crc32c, groupMetadata, loadZarr, type PrecessAttributes, reversed } from './zarr.js';
 
-/** Chunks are near-equal parts of each axis, at most this long: about half a megabyte of 16-bit voxels. */
-const CHUNK = 64;
-
-const DTYPES = {
-  Int8Array: 'int8',
-  Uint8Array: 'uint8',
-  Int16Array: 'int16',
-  Uint16Array: 'uint16',
-  Int32Array: 'int32',
-  Uint32Array: 'uint32',
-  Float32Array: 'float32',
-  Float64Array: 'float64',
-} as const;
-type Dtype = (typeof DTYPES)[keyof typeof DTYPES];
-
-/** What the attributes of the group hold beside the OME metadata. */
-interface PrecessAttributes {
+/** An image whose slices are read some at a time, in order. */
+export interface Slabs {
+  readonly shape: Vec3;
   readonly affine: Affine;
   readonly slope: number;
   readonly intercept: number;
-  readonly valid: boolean;
+  /** Slices from k0 up to but without k1; `valid` null where all of them were measured. */
+  readSlices(k0: number, k1: number): Promise<{ data: VoxelArray; valid: Uint8Array | null }>;
 }
 
-interface Libraries {
-  readonly zarr: typeof Zarr;
-  readonly Store: typeof FileSystemStore;
-}
-type CodecEntry = Awaited<ReturnType<NonNullable<ReturnType<typeof Zarr.registry.get>>>>;
-let libraries: Promise<Libraries> | null = null;
-
-/** zarrita and its codecs load on first use, so that commands that need no voxels start fast. */
-async function load(): Promise<Libraries> {
-  libraries ??= (async () => {
-    const [zarr, { default: Store }] = await Promise.all([import('zarrita'), import('@zarrita/storage/fs')]);
-    registerBlosc(zarr);
-    return { zarr, Store };
-  })();
-  return libraries;
+/** A volume in memory, slab by slab, without copying. */
+export function slabsOf(volume: Volume): Slabs {
+  const { shape, affine, slope, intercept, data, valid } = volume;
+  const area = shape[0] * shape[1];
+  const readSlices: Slabs['readSlices'] = (k0, k1) =>
+    Promise.resolve({
+      data: data.subarray(k0 * area, k1 * area),
+      valid: valid?.subarray(k0 * area, k1 * area) ?? null,
+    });
+  return { shape, affine, slope, intercept, readSlices };
 }
 
 /**
- * The Zarr v3 specification names blosc's shuffle by a word; the codec takes the number of c-blosc. Without this the
- * word counts as 0, no shuffle, and chunks are a fifth larger.
- */
-function registerBlosc(zarr: typeof Zarr): void {
-  const original = zarr.registry.get('blosc');
-  if (original === undefined) throw new CorpusError('internal: zarrita has no blosc codec');
-  const SHUFFLES: Readonly<Record<string, number>> = { noshuffle: 0, shuffle: 1, bitshuffle: 2 };
-  zarr.registry.set('blosc', async () => {
-    const codec = await original();
-    const fromConfig: CodecEntry['fromConfig'] = (configuration, meta) => {
-      const { shuffle, ...rest } = configuration as { shuffle?: string };
-      // eslint-disable-next-line @typescript-eslint/no-unsafe-return -- numcodecs ships no types for this
-      return codec.fromConfig({ ...rest, shuffle: SHUFFLES[shuffle ?? ''] ?? 0 }, meta);
-    };
-    return { fromConfig };
-  });
-}
-
-const bloscFor = (size: number): Zarr.CodecMetadata[] => [
-  { name: 'bytes', configuration: { endian: 'little' } },
-  // Measured on clinical 16-bit images: zstd 1 with shuffle is 15% smaller than lz4 and as fast to read.
-  {
-    name: 'blosc',
-    configuration: { cname: 'zstd', clevel: 1, shuffle: 'shuffle', typesize: size, blocksize: 0 },
-  },
-];
-
-/** Zarr's axes run slowest first: [k, j, i]. */
-const reversed = ([i, j, k]: Vec3): [number, number, number] => [k, j, i];
-
-/**
- * Writes `volume` as an OME-Zarr image at `path`, where nothing may be yet. The image appears whole or not at all:
- * it is written beside `path` and renamed.
+ * Writes an OME-Zarr image under `key`; what is there is removed before. A failure removes what was written, a crash
+ * leaves it: nothing may point at the image before this returns, and by then it is on the disk.
  *
  * Layout: group attributes `ome` (multiscales of one level, axes z y x in mm = our k, j, i) and `precess` (affine,
- * slope, intercept); array `0` the stored voxels; array `valid`, only where not every voxel was measured.
+ * slope, intercept); array `0` the stored voxels; array `valid`, only where not every voxel was measured. Each array is
+ * one shard.
  */
-export async function writeVoxels(path: string, volume: Volume): Promise<void> {
-  const { zarr, Store } = await load();
-  const fresh = `${path}.tmp`;
-  await mkdir(dirname(path), { recursive: true });
-  await rm(fresh, { recursive: true, force: true });
-  const valid = volume.valid?.includes(0) ? volume.valid : null;
-  const attributes: PrecessAttributes = {
-    affine: volume.affine,
-    slope: volume.slope,
-    intercept: volume.intercept,
-    valid: valid !== null,
-  };
+export async function writeSlabs(store: CorpusStore, key: string, image: Slabs): Promise<void> {
+  const { shape, affine, slope, intercept } = image;
+  await store.remove(key);
+  const voxels = new ShardWriter(store, `${key}/0`, shape);
+  const mask = new ShardWriter(store, `${key}/valid`, shape);
+  const step = chunkShape(shape)[2];
+  const area = shape[0] * shape[1];
+  const ones = (slices: number): Uint8Array => new Uint8Array(area * slices).fill(1);
+  let masked = false;
   try {
-    const root = zarr.root(new Store(fresh));
-    await zarr.create(root, { attributes: { ome: omeMetadata(volume), precess: attributes } });
-    await writeArray(zarr, root.resolve('0'), volume.data, volume.shape);
-    if (valid !== null) await writeArray(zarr, root.resolve('valid'), valid, volume.shape);
-    await rename(fresh, path);
+    for (let k = 0; k < shape[2]; k += step) {
+      const slices = Math.min(step, shape[2] - k);
+      const { data, valid } = await image.readSlices(k, k + slices);
+      await voxels.write(data);
+      if (!masked && valid?.includes(0)) {
+        masked = true;
+        // The slabs before this one were measured all over.
+        for (let before = 0; before < k; before += step) await mask.write(ones(step));
+      }
+      if (masked) await mask.write(valid ?? ones(slices));
+    }
+    await voxels.close();
+    if (masked) await mask.close();
+    const attributes: PrecessAttributes = { affine, slope, intercept, valid: masked };
+    await store.write(`${key}/zarr.json`, Buffer.from(JSON.stringify(groupMetadata(attributes))));
   } catch (error) {
-    await rm(fresh, { recursive: true, force: true }).catch(() => undefined);
+    await voxels.abort().catch(() => undefined);
+    await mask.abort().catch(() => undefined);
+    await store.remove(key).catch(() => undefined);
     throw error;
   }
 }
 
-async function writeArray(
-  zarr: typeof Zarr,
-  location: Zarr.Location<FileSystemStore>,
-  data: VoxelArray,
-  shape: Vec3,
-): Promise<void> {
-  const dtype: Dtype = DTYPES[data.constructor.name as keyof typeof DTYPES];
-  const zyx = reversed(shape);
-  const array = await zarr.create(location, {
-    shape: zyx,
-    chunkShape: zyx.map((n) => Math.ceil(n / Math.ceil(n / CHUNK))),
-    dtype,
-    codecs: bloscFor(data.BYTES_PER_ELEMENT),
-    fillValue: 0,
-    dimensionNames: ['z', 'y', 'x'],
-  });
-  const [, nj, ni] = zyx;
-  await zarr.set(array, null, { data: data as never, shape: zyx, stride: [nj * ni, ni, 1] });
-}
-
-/** NGFF 0.5, sections axes and multiscales. Its scale has no rotation; the whole affine is in `precess`. */
-function omeMetadata(volume: Volume): unknown {
-  const axis = (name: string): unknown => ({ name, type: 'space', unit: 'millimeter' });
-  return {
-    version: '0.5',
-    multiscales: [
-      {
-        axes: [axis('z'), axis('y'), axis('x')],
-        datasets: [
-          {
-            path: '0',
-            coordinateTransformations: [{ type: 'scale', scale: reversed(spacing(volume.affine)) }],
-          },
-        ],
-      },
-    ],
-  };
+/** As `writeSlabs`, a volume to a folder. */
+export async function writeVoxels(path: string, volume: Volume): Promise<void> {
+  const { store, key } = storeAt(path);
+  await writeSlabs(store, key, slabsOf(volume));
 }
 
 /**
@@ -154,15 +82,20 @@ function omeMetadata(volume: Volume): unknown {
  *
  * @throws CorpusError when the box does not lie inside the image.
  */
-export async function readVoxels(path: string, start?: Vec3, shape?: Vec3): Promise<Volume> {
-  const { zarr, Store } = await load();
-  const root = zarr.root(complete(new Store(path)));
+export async function readImage(
+  store: CorpusStore,
+  key: string,
+  start?: Vec3,
+  shape?: Vec3,
+): Promise<Volume> {
+  const zarr = await loadZarr();
+  const root = zarr.root(new WholeImages(store, key));
   const group = await zarr.open.v3(root, { kind: 'group' });
   const { affine, slope, intercept, valid } = group.attrs.precess as PrecessAttributes;
   const array = await zarr.open.v3(root.resolve('0'), { kind: 'array' });
   const [nk, nj, ni] = array.shape as [number, number, number];
   const box = checkBox([ni, nj, nk], start ?? [0, 0, 0], shape ?? [ni, nj, nk]);
-  const read = async (from: Zarr.Array<Zarr.DataType, FileSystemStore>): Promise<VoxelArray> => {
+  const read = async (from: Zarr.Array<Zarr.DataType, WholeImages>): Promise<VoxelArray> => {
     const slices = reversed(box.start).map((first, axis) =>
       zarr.slice(first, first + reversed(box.shape)[axis]!),
     );
@@ -180,28 +113,55 @@ export async function readVoxels(path: string, start?: Vec3, shape?: Vec3): Prom
   };
 }
 
+/** As `readImage`, from a folder. */
+export async function readVoxels(path: string, start?: Vec3, shape?: Vec3): Promise<Volume> {
+  const { store, key } = storeAt(path);
+  return readImage(store, key, start, shape);
+}
+
 /** Offset of the compressed size, a little-endian uint32, in a chunk (c-blosc, README_CHUNK_FORMAT: cbytes). */
 const BLOSC_CBYTES = 12;
 
 /**
- * The store, but a chunk that is not there or not whole is an error. Zarr takes a missing one for one of fill values;
- * the images here are written with all their chunks, so that it was lost, and zeros would be invented voxels. The codec
- * decodes a chunk that was cut off without complaint.
+ * An image for zarrita, but a chunk that is not there or not whole is an error. Zarr takes a missing one for one of fill
+ * values; the images here are written with all their chunks, so that it was lost, and zeros would be invented voxels. The
+ * codec decodes a chunk that was cut off without complaint, and zarrita does not verify the index of a shard.
  */
-function complete(store: FileSystemStore): FileSystemStore {
-  const get = store.get.bind(store);
-  store.get = async (key) => {
-    const bytes = await get(key);
-    if (!/\/c\//.test(key)) return bytes;
-    if (bytes === undefined) throw new Error('a part of the image is missing');
-    const { buffer, byteOffset, length } = bytes;
-    const whole =
-      length >= BLOSC_CBYTES + 4 &&
-      new DataView(buffer, byteOffset, length).getUint32(BLOSC_CBYTES, true) === length;
-    if (!whole) throw new Error('a part of the image is cut off or damaged');
-    return bytes;
-  };
-  return store;
+class WholeImages {
+  constructor(
+    private readonly store: CorpusStore,
+    private readonly key: string,
+  ) {}
+
+  async get(path: string): Promise<Uint8Array | undefined> {
+    const bytes = await this.store.read(this.key + path);
+    return isChunk(path) ? wholeChunk(bytes) : (bytes ?? undefined);
+  }
+
+  async getRange(path: string, range: ByteRange): Promise<Uint8Array> {
+    const bytes = await this.store.readRange(this.key + path, range);
+    return 'suffixLength' in range ? wholeIndex(bytes, range.suffixLength) : wholeChunk(bytes);
+  }
+}
+
+const isChunk = (path: string): boolean => /\/c\//.test(path);
+
+function wholeChunk(bytes: Uint8Array | null): Uint8Array {
+  if (bytes === null) throw new Error('a part of the image is missing');
+  const { buffer, byteOffset, length } = bytes;
+  const whole =
+    length >= BLOSC_CBYTES + 4 &&
+    new DataView(buffer, byteOffset, length).getUint32(BLOSC_CBYTES, true) === length;
+  if (!whole) throw new Error('a part of the image is cut off or damaged');
+  return bytes;
+}
+
+function wholeIndex(bytes: Uint8Array | null, length: number): Uint8Array {
+  if (bytes === null) throw new Error('a part of the image is missing');
+  const crc = (): number => new DataView(bytes.buffer, bytes.byteOffset).getUint32(length - 4, true);
+  if (bytes.length < length || crc32c(bytes.subarray(0, length - 4)) !== crc())
+    throw new Error('the image is cut off or damaged');
+  return bytes;
 }
 
 function checkBox(image: Vec3, start: Vec3, shape: Vec3): { start: Vec3; shape: Vec3 } {

@@ -334,8 +334,18 @@ describe('voxels', () => {
       shape: [8, 36, 40],
       data_type: 'uint16',
       codecs: [
-        { name: 'bytes', configuration: { endian: 'little' } },
-        { name: 'blosc', configuration: { cname: 'zstd', shuffle: 'shuffle', typesize: 2 } },
+        {
+          name: 'sharding_indexed',
+          configuration: {
+            chunk_shape: [8, 36, 40],
+            codecs: [
+              { name: 'bytes', configuration: { endian: 'little' } },
+              { name: 'blosc', configuration: { cname: 'zstd', shuffle: 'shuffle', typesize: 2 } },
+            ],
+            index_codecs: [{ name: 'bytes' }, { name: 'crc32c' }],
+            index_location: 'end',
+          },
+        },
       ],
     });
     // c-blosc frame header: flags byte 2, bit 0 is set when the bytes were shuffled.

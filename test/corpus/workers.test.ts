@@ -49,7 +49,7 @@ describe('ingest in threads', () => {
     await writeNiftiFile(join(dir, 'x.nii'), volume);
     const { series } = await ingest([join(dir, 'x.nii')], { corpus: join(dir, 'c') });
     const key = (await readFile(join(dir, 'c', 'key'), 'utf8')).trim();
-    const head = JSON.stringify(['Uint16Array', series[0]!.shape, series[0]!.affine, 1, 0]);
+    const head = JSON.stringify(['uint16', series[0]!.shape, series[0]!.affine, 1, 0]);
     await writeFile(
       join(dir, 'message'),
       Buffer.concat([Buffer.from(`${head}\n`), Buffer.from(volume.data.buffer)]),

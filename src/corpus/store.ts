@@ -1,0 +1,143 @@
+/** Where the files of a corpus are: a folder, or a bucket of an S3-compatible service. Keys are paths with "/". */
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+
+export type ByteRange =
+  { readonly offset: number; readonly length: number } | { readonly suffixLength: number };
+
+/** Bytes on their way into one file, which is there once it is closed. */
+export interface StoreWriter {
+  /** `bytes` may be reused once this returns. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Returns when the file would survive a power cut. */
+  close(): Promise<void>;
+  /** Gives up; what was written is removed. */
+  abort(): Promise<void>;
+}
+
+export interface CorpusStore {
+  /** The folder, absolute, or the URL without a slash at its end. */
+  readonly root: string;
+  /** null where there is no such file. */
+  read(key: string): Promise<Uint8Array | null>;
+  /** As `read`, a part of it; fewer bytes where the file ends before. */
+  readRange(key: string, range: ByteRange): Promise<Uint8Array | null>;
+  /** Writes or replaces a file: it holds all of the old bytes or all of the new, also after a crash. */
+  write(key: string, bytes: Uint8Array): Promise<void>;
+  /** Starts a file that is written piece by piece. Nothing may read it before it is closed. */
+  writer(key: string): Promise<StoreWriter>;
+  /** Names of the files and folders right under a folder; none where it is missing. */
+  names(folder: string): Promise<string[]>;
+  /** Removes a file, or a folder with all that is in it. */
+  remove(key: string): Promise<void>;
+}
+
+/** Whether a corpus is named by a URL of an S3-compatible store. */
+export const isRemote = (corpus: string): boolean => /^s3:\/\//.test(corpus);
+
+const opened = new Map<string, Promise<CorpusStore>>();
+
+/** The store at a folder or an s3:// URL; one a place and thread. @throws CorpusError for a URL that names no bucket. */
+export function openStore(corpus: string): Promise<CorpusStore> {
+  const root = isRemote(corpus) ? corpus.replace(/\/+$/, '') : resolve(corpus);
+  let store = opened.get(root);
+  if (store === undefined) {
+    store = isRemote(root)
+      ? import('./s3.js').then(({ S3Store }) => new S3Store(root))
+      : Promise.resolve(new FolderStore(root));
+    opened.set(root, store);
+    store.catch(() => opened.delete(root));
+  }
+  return store;
+}
+
+/** null for what is not there, as errors of the file system tell it. */
+function absent(error: unknown): null {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT' || code === 'ENOTDIR') return null;
+  throw error;
+}
+
+export class FolderStore implements CorpusStore {
+  constructor(readonly root: string) {}
+
+  private at(key: string): string {
+    return join(this.root, ...key.split('/'));
+  }
+
+  read(key: string): Promise<Uint8Array | null> {
+    return readFile(this.at(key)).catch(absent);
+  }
+
+  async readRange(key: string, range: ByteRange): Promise<Uint8Array | null> {
+    let file: FileHandle;
+    try {
+      file = await open(this.at(key), 'r');
+    } catch (error) {
+      return absent(error);
+    }
+    try {
+      const { size } = await file.stat();
+      const from = 'offset' in range ? range.offset : Math.max(0, size - range.suffixLength);
+      const wanted = 'offset' in range ? range.length : range.suffixLength;
+      const bytes = new Uint8Array(Math.max(0, Math.min(wanted, size - from)));
+      let done = 0;
+      while (done < bytes.length) {
+        const { bytesRead } = await file.read(bytes, done, bytes.length - done, from + done);
+        if (bytesRead === 0) break;
+        done += bytesRead;
+      }
+      return bytes.subarray(0, done);
+    } finally {
+      await file.close();
+    }
+  }
+
+  async write(key: string, bytes: Uint8Array): Promise<void> {
+    const path = this.at(key);
+    const fresh = `${path}.tmp`;
+    try {
+      await writeFile(fresh, bytes, { flush: true });
+      await rename(fresh, path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(fresh, bytes, { flush: true });
+      await rename(fresh, path);
+    }
+  }
+
+  async writer(key: string): Promise<StoreWriter> {
+    const path = this.at(key);
+    await mkdir(dirname(path), { recursive: true });
+    const file = await open(path, 'w');
+    return {
+      write: (bytes) => file.writeFile(bytes),
+      close: async () => {
+        try {
+          await file.sync();
+        } finally {
+          await file.close();
+        }
+      },
+      abort: async () => {
+        await file.close().catch(() => undefined);
+        await rm(path, { force: true });
+      },
+    };
+  }
+
+  async names(folder: string): Promise<string[]> {
+    return (await readdir(this.at(folder)).catch(absent)) ?? [];
+  }
+
+  remove(key: string): Promise<void> {
+    return rm(this.at(key), { recursive: true, force: true });
+  }
+}
+
+/** A path of the file system as a store and a key: for images that are not in a corpus. */
+export function storeAt(path: string): { store: CorpusStore; key: string } {
+  const root = resolve(dirname(path));
+  return { store: new FolderStore(root), key: relative(root, resolve(path)).split(sep).join('/') };
+}
