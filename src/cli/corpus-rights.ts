@@ -30,13 +30,13 @@ const isFile = (rights: string): boolean => /\.json$/i.test(rights);
 
 const USES = 'train, evaluate, share-weights, serve';
 
-/** Adds the options of rights to a command. */
-export function withRights(command: Command): Command {
+/** Adds the options of rights to a command; `otherwise` says what holds where they are not given. */
+export function withRights(command: Command, otherwise = ''): Command {
   return command
     .option(
       '--rights <rights>',
       `what may be done with the series: "LICENCE:use,use" with uses of ${USES}, or a JSON file with a ledger entry ` +
-        '(or entries by source) (default: licence unspecified, evaluation on this machine and nothing else)',
+        `or with entries by source${otherwise}`,
     )
     .option('--rights-expires <date>', 'the last day of these uses, YYYY-MM-DD, UTC')
     .option('--rights-reference <text>', 'the consent or contract that permits them')

@@ -1,6 +1,7 @@
 /** `precess ingest`: files and folders into a corpus. */
 import type { Command } from 'commander';
 import type { IngestProgress, Ingested } from '../corpus/index.js';
+import { rightsFrom, type RightsOptions, withRights } from './corpus-rights.js';
 import {
   CliError,
   Interrupted,
@@ -13,27 +14,23 @@ import {
   wholeNumber,
 } from './shared.js';
 
-interface Options {
+interface Options extends RightsOptions {
   readonly corpus: string;
-  readonly rights?: string;
+  readonly operator?: string;
   readonly text: string;
   readonly workers?: number;
   readonly json?: boolean;
 }
 
+const UNSPECIFIED = ' (default: licence unspecified, evaluation on this machine and nothing else)';
+
 export function registerIngest(program: Command): void {
-  program
-    .command('ingest')
+  withRights(program.command('ingest'), UNSPECIFIED)
     .description(
       'Bring MR series (DICOM by content, NIfTI) into a corpus without anything that identifies a person.',
     )
     .argument('<source...>', 'files and folders')
     .requiredOption('--corpus <dir>', 'the corpus; made where it is missing')
-    .option(
-      '--rights <rights>',
-      'what may be done with these series, as "LICENCE:use,use" with uses of train, evaluate, share-weights, serve ' +
-        '(default: licence unspecified, evaluation on this machine and nothing else)',
-    )
     .option(
       '--text <what>',
       '"report" keeps cleaned image comments, "header" only a sentence from the header',
@@ -44,6 +41,7 @@ export function registerIngest(program: Command): void {
       'threads that read and store voxels (default: one a core)',
       wholeNumber('--workers', 1, 256),
     )
+    .option('--operator <name>', 'who does it, for the audit log')
     .option('--json', 'print one JSON document on stdout')
     .addHelpText(
       'after',
@@ -57,8 +55,8 @@ async function run(sources: string[], options: Options): Promise<void> {
   const { text, workers } = options;
   if (text !== 'report' && text !== 'header')
     throw new UsageError(`--text is "report" or "header", got "${text}"`);
-  const { CorpusError, ingest, parseRights } = await import('../corpus/index.js');
-  const rights = usage(() => options.rights && parseRights(options.rights), CorpusError);
+  const { ingest } = await import('../corpus/index.js');
+  const rights = await rightsFrom(options);
   const stop = interruption('stopping after this series; press Ctrl-C again to stop at once');
   const bars = new Bars();
   let result: Ingested;
@@ -67,6 +65,7 @@ async function run(sources: string[], options: Options): Promise<void> {
       corpus: options.corpus,
       text,
       ...(rights && { rights }),
+      ...(options.operator !== undefined && { operator: options.operator }),
       ...(workers !== undefined && { workers }),
       signal: stop.signal,
       onProgress: (step) => bars.show(step),
@@ -87,16 +86,6 @@ async function run(sources: string[], options: Options): Promise<void> {
       `ingest: the sources must hold MR series, but none of ${result.skipped.length} files is usable ` +
         `(${reasons(result).slice(0, 3).join('; ')}); name a folder with MR images in DICOM or NIfTI`,
     );
-}
-
-/** A library's error about an option's value is an error of usage. */
-function usage<T>(parse: () => T, kind: new () => Error): T {
-  try {
-    return parse();
-  } catch (error) {
-    if (error instanceof kind) throw new UsageError(error.message);
-    throw error;
-  }
 }
 
 /** One bar for each phase, in turn. */

@@ -4,6 +4,7 @@ import { basename, join, resolve } from 'node:path';
 import { spacing } from '../volume/affine.js';
 import { planeOf } from '../volume/orientation.js';
 import { bodyPartFrom, describeHeader } from '../text/header.js';
+import { type AuditDetail, recordAudit } from './audit.js';
 import { Corpus, removeOrphans, voxelsPath } from './corpus.js';
 import { CorpusError, writeFailure } from './error.js';
 import { lock } from './lock.js';
@@ -11,7 +12,7 @@ import type { Planned } from './plan.js';
 import { DEFAULT_WORKERS, StorePool } from './pool.js';
 import { readKey, readPseudonyms } from './pseudonym.js';
 import { cleanReport } from './report.js';
-import { DEFAULT_RIGHTS, type Rights } from './rights.js';
+import { DEFAULT_RIGHTS, type GivenRights, type Rights, rightsBySource } from './rights.js';
 import { scan } from './scan.js';
 import type { Series } from './series.js';
 import type { StoredVoxels, StoreTask } from './store-series.js';
@@ -28,8 +29,13 @@ export interface IngestProgress {
 export interface IngestOptions {
   /** The folder of the corpus; made where it is missing. */
   readonly corpus: string;
-  /** What may be done with these series; DEFAULT_RIGHTS where not given. Given ones also replace those stored before. */
-  readonly rights?: Rights;
+  /**
+   * What may be done with these series, for all or by source; DEFAULT_RIGHTS where not given. Given ones also replace
+   * those stored before.
+   */
+  readonly rights?: GivenRights;
+  /** Who does it, for the audit log. */
+  readonly operator?: string;
   /** "report" (usual) keeps cleaned image comments after the header sentence; "header" keeps the sentence only. */
   readonly text?: 'report' | 'header';
   /** Threads that read, inspect and write voxels; one a core where not given. Below 2 the calling thread does it. */
@@ -108,6 +114,8 @@ class Ingest {
   private lastFlush = Date.now();
   private readonly found = new Map<string, Series>();
   private readonly count = { added: 0, replaced: 0, present: 0 };
+  /** source → the rights that were given for it. */
+  private rights = new Map<string, Rights>();
 
   constructor(
     private readonly corpus: Corpus,
@@ -119,6 +127,9 @@ class Ingest {
     const { dir } = this.corpus;
     const { onProgress, signal } = this.options;
     const pseudonyms = await readPseudonyms(dir);
+    const named = sources.map((source) => basename(resolve(source)));
+    const known = named.map((name) => ({ id: pseudonyms.source(name), name }));
+    this.rights = rightsBySource(this.options.rights, known);
     const stored = await this.corpus.table.rows();
     await removeOrphans(dir, stored);
     this.rows = new Map(stored.map((row) => [row.series.id, row]));
@@ -126,17 +137,28 @@ class Ingest {
     const plan = await scan(
       files,
       pseudonyms,
-      sources.map((source) => basename(resolve(source))),
+      named,
       (done) => onProgress?.({ phase: 'scan', done, total: files.length }),
       signal,
     );
     this.skipped.push(...plan.skipped);
     this.notes.push(...plan.notes);
+    const what = [...new Set(known.map(({ id }) => id))];
     try {
+      const rights = what.map((source) => ({ source, rights: this.rights.get(source) ?? null }));
+      await this.record('ingest', { sources: rights, series: plan.planned.length });
       await this.storeAll(plan.planned, await readKey(dir));
+      await this.record('ingested', {
+        sources: what,
+        ...this.outcome(),
+        interrupted: signal?.aborted === true,
+      });
     } catch (error) {
       // What was written before the failure stays, if its rows can still be added.
       await this.flush().catch(() => undefined);
+      await this.record('ingested', { sources: what, ...this.outcome(), failed: true }).catch(
+        () => undefined,
+      );
       throw writeFailure('ingest', this.options.corpus, error);
     }
     return {
@@ -145,6 +167,21 @@ class Ingest {
       notes: this.notes,
       ...this.count,
       interrupted: signal?.aborted === true,
+    };
+  }
+
+  private async record(action: 'ingest' | 'ingested', detail: AuditDetail): Promise<void> {
+    await recordAudit(this.corpus.dir, action, detail, this.options.operator ?? null);
+  }
+
+  /** Counts for the audit log. */
+  private outcome(): Record<string, number> {
+    const found = [...this.found.values()];
+    return {
+      ...this.count,
+      skipped: this.skipped.length,
+      quarantined: found.filter(({ quarantined }) => quarantined !== null).length,
+      defaced: found.filter(({ defaced }) => defaced).length,
     };
   }
 
@@ -159,7 +196,7 @@ class Ingest {
       const row = this.rows.get(same[0]!.id);
       if (row === undefined || row.instances < same[0]!.instances) wanted.push(same);
       else {
-        this.keep(row);
+        this.keep(row, same[0]!.source);
         this.copies(same.slice(1));
         finished(same.length);
       }
@@ -240,9 +277,9 @@ class Ingest {
   }
 
   /** Counts a series that is there, with the rights that are given now. */
-  private keep(row: StoredSeries): void {
+  private keep(row: StoredSeries, source: string): void {
     this.count.present++;
-    const { rights } = this.options;
+    const rights = this.rights.get(source);
     const changed = rights !== undefined && JSON.stringify(rights) !== JSON.stringify(row.series.rights);
     if (changed) this.put({ ...row, series: { ...row.series, rights } });
     else this.found.set(row.series.id, row.series);
@@ -277,7 +314,8 @@ class Ingest {
       validFraction: stored.validFraction,
       missingSlices: [...item.missingSlices],
       text: report === '' ? text : `${text} ${report}`,
-      rights: this.options.rights ?? DEFAULT_RIGHTS,
+      // A series that came back with more slices keeps what it may be used for.
+      rights: this.rights.get(item.source) ?? this.rows.get(item.id)?.series.rights ?? DEFAULT_RIGHTS,
       source: item.source,
       axes: [],
       sex: null,

@@ -206,3 +206,27 @@ export function rightsFor(
   if (!('sources' in given)) return given;
   return given.sources.get(source.id) ?? given.sources.get(source.name);
 }
+
+/**
+ * source id → the rights that were given for it; sources for which none were given are not in it.
+ *
+ * @throws CorpusError when rights were given for a source that there is not.
+ */
+export function rightsBySource(
+  given: GivenRights | undefined,
+  sources: readonly { readonly id: string; readonly name: string }[],
+): Map<string, Rights> {
+  if (given !== undefined && 'sources' in given)
+    for (const name of given.sources.keys())
+      if (!sources.some((one) => one.id === name || one.name === name))
+        throw new CorpusError(
+          `rights: each entry by source must name one of the sources ${sources.map((one) => `"${one.name}"`).join(', ')}, ` +
+            `got "${name}"; a source is named by the folder or file that is ingested`,
+        );
+  const rights = new Map<string, Rights>();
+  for (const source of sources) {
+    const one = rightsFor(given, source);
+    if (one !== undefined) rights.set(source.id, one);
+  }
+  return rights;
+}
