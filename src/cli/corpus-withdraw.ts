@@ -9,6 +9,7 @@ interface Options {
   readonly patient?: string;
   readonly source?: string;
   readonly id?: string;
+  readonly models?: string[];
   readonly operator?: string;
   readonly yes?: boolean;
   readonly json?: boolean;
@@ -36,6 +37,7 @@ export function registerWithdraw(corpus: Command): void {
     .option('--patient <id>', 'every series of a patient: its id (pt-…) or the Patient ID of its DICOM files')
     .option('--source <id>', 'every series of a source (so-…)')
     .option('--id <id>', 'one series (se-…)')
+    .option('--models <path...>', 'run folders and model files to look into too, registered or not')
     .option('--operator <name>', 'who does it, for the audit log')
     .option('--yes', 'do not ask; needed where no terminal can answer')
     .option('--json', 'print one JSON document on stdout')
@@ -60,8 +62,11 @@ async function run(options: Options): Promise<void> {
       const asked = `remove ${found.length} series of ${patients(found)} from ${options.corpus} for good? [y/N] `;
       if (found.length > 0 && !(await confirmed(asked))) throw new CliError('withdraw: nothing was removed');
     }
-    const { withdrawFromIndex } = await import('../tasks/index-withdraw.js');
-    let index = { images: 0, texts: 0 };
+    const { seenBy, withdrawFromIndex } = await import('../tasks/index-withdraw.js');
+    // Whether they can be read shows before anything is removed.
+    const models = options.models ?? [];
+    for (const path of models) await seenBy(path, []);
+    let index = { images: 0, texts: 0, modelSaw: 0 };
     const result = await withdraw(
       corpus,
       what,
@@ -78,8 +83,18 @@ async function run(options: Options): Promise<void> {
       );
     const ids = gone.map(({ id }) => id);
     const runs = affected(result);
+    const looked = await Promise.all(models.map(async (path) => ({ path, saw: await seenBy(path, ids) })));
+    const indexModelSaw = index.modelSaw;
     if (options.json)
-      printJson({ removed: ids, vectors: index.images, indexedTexts: index.texts, runs, note: MODELS });
+      printJson({
+        removed: ids,
+        vectors: index.images,
+        indexedTexts: index.texts,
+        runs,
+        models: looked,
+        indexModelSaw,
+        note: MODELS,
+      });
     else {
       for (const id of ids) process.stdout.write(`${id}\n`);
       log(
@@ -90,6 +105,9 @@ async function run(options: Options): Promise<void> {
         log(
           `seen by ${kind} ${run} (run folder ${labels.map((label) => `"${label}"`).join(', ')}): ${saw} of them`,
         );
+      for (const { path, saw } of looked) log(`${path}: ${saw === 0 ? 'saw none' : `saw ${saw}`} of them`);
+      if (indexModelSaw > 0)
+        log(`the model of the search index saw ${indexModelSaw} of them; index again with another`);
       if (runs.length === 0) log('no registered training run saw any of them');
       log(MODELS);
     }

@@ -2,7 +2,9 @@
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Connection } from '@lancedb/lancedb';
+import { SeenSet } from '../corpus/seen.js';
 import type { Series } from '../corpus/series.js';
+import { MODEL_FILE, openModel } from '../models/model-file.js';
 import { FOLDER } from './index-store.js';
 import { PROMPTS } from './prompts.js';
 
@@ -10,6 +12,15 @@ export interface Unindexed {
   /** Vectors of series, and texts with their vectors, that were removed. */
   readonly images: number;
   readonly texts: number;
+  /** How many of the series the model of the index had learnt from; it goes only with an index that nothing is left of. */
+  readonly modelSaw: number;
+}
+
+/** How many of the series `ids` a model may have learnt from. @throws ModelError when there is no model at `path`. */
+export async function seenBy(path: string, ids: readonly string[]): Promise<number> {
+  const { provenance } = await openModel(path);
+  const seen = SeenSet.parse(provenance.seen);
+  return ids.filter((id) => seen.has(id)).length;
 }
 
 /**
@@ -25,13 +36,16 @@ export async function withdrawFromIndex(
   for (const name of [`.${FOLDER}.partial`, `.${FOLDER}.old`])
     await rm(join(dir, name), { recursive: true, force: true });
   const folder = join(dir, FOLDER);
-  if (!(await stat(folder).catch(() => null))) return { images: 0, texts: 0 };
+  if (!(await stat(folder).catch(() => null))) return { images: 0, texts: 0, modelSaw: 0 };
+  const model = join(folder, MODEL_FILE);
+  const ids = gone.map(({ id }) => id);
+  const modelSaw = (await stat(model).catch(() => null)) === null ? 0 : await seenBy(model, ids);
   const { connect } = await import('@lancedb/lancedb');
   const db = await connect(folder);
   let images: Removed;
   let texts: Removed = { removed: 0, left: 0 };
   try {
-    images = await removeRows(db, 'images', 'id', new Set(gone.map(({ id }) => id)));
+    images = await removeRows(db, 'images', 'id', new Set(ids));
     const stay = new Set([...kept.map(({ text }) => text), ...PROMPTS]);
     const lost = new Set(gone.map(({ text }) => text).filter((text) => !stay.has(text)));
     if ((await db.tableNames()).includes('texts')) texts = await removeRows(db, 'texts', 'text', lost);
@@ -39,7 +53,7 @@ export async function withdrawFromIndex(
     db.close();
   }
   if (images.left === 0) await rm(folder, { recursive: true, force: true });
-  return { images: images.removed, texts: texts.removed };
+  return { images: images.removed, texts: texts.removed, modelSaw };
 }
 
 interface Removed {

@@ -9,6 +9,10 @@ import { ingest, readAudit, registerRun, SeenSet, type Series } from '../../src/
 import { lock } from '../../src/corpus/lock.js';
 import { SeriesTable } from '../../src/corpus/table.js';
 import { newUid } from '../../src/formats/dicom/index.js';
+import { writeModel } from '../../src/models/model-file.js';
+import { newModel } from '../../src/models/new-model.js';
+import { NO_PROVENANCE } from '../../src/models/provenance.js';
+import { modelConfig } from '../../src/models/sizes.js';
 import { PROMPTS } from '../../src/tasks/prompts.js';
 import { run, written } from './command.js';
 import { dicom, filesUnder, folder, image, withCorpus } from './made.js';
@@ -154,6 +158,38 @@ describe('corpus withdraw', () => {
       return (JSON.parse(audit.stdout) as { entries: unknown[] }).entries.length;
     };
     expect([await asked('P-2'), await asked(gone[0]!.patientId), await asked('P-1')]).toEqual([2, 2, 0]);
+  });
+
+  it('looks into the model of the index and into models that are named, registered or not', async () => {
+    const dir = await folder();
+    const { corpus, series } = await made(dir);
+    const [one, ...others] = series as [Series, ...Series[]];
+    const model = async (path: string, ids: string[]): Promise<void> => {
+      const provenance = { ...NO_PROVENANCE, series: ids.length, seen: SeenSet.of(ids).toString() };
+      await writeModel(path, { ...newModel(modelConfig('nano'), 1), provenance });
+    };
+    await model(
+      join(corpus, 'index', 'model.safetensors'),
+      series.map(({ id }) => id),
+    );
+    await model(join(dir, 'with.safetensors'), [one.id, others[0]!.id]);
+    await model(
+      join(dir, 'without.safetensors'),
+      others.map(({ id }) => id),
+    );
+    const args = ['corpus', 'withdraw', '--id', one.id, '--corpus', corpus, '--yes', '--json'];
+    await expect(run(...args, '--models', join(dir, 'nowhere'))).rejects.toThrow(/nowhere does not exist/);
+    expect(await withCorpus(corpus, (c) => c.list())).toEqual(series);
+    const named = ['with', 'without'].map((name) => join(dir, `${name}.safetensors`));
+    const { stdout } = await run(...args, '--models', ...named);
+    expect(JSON.parse(stdout)).toMatchObject({
+      indexModelSaw: 1,
+      models: [
+        { path: named[0], saw: 1 },
+        { path: named[1], saw: 0 },
+      ],
+    });
+    expect(await holding(corpus, one.id)).toEqual([]);
   });
 
   it('keeps a text that another series has too', async () => {
