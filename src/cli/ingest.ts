@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { IngestProgress, Ingested } from '../corpus/index.js';
 import { rightsFrom, type RightsOptions, withRights } from './corpus-rights.js';
+import { logReports, type ReportFlags, reportsFrom, withReports } from './ingest-reports.js';
 import {
   CliError,
   Interrupted,
@@ -14,7 +15,7 @@ import {
   wholeNumber,
 } from './shared.js';
 
-interface Options extends RightsOptions {
+interface Options extends RightsOptions, ReportFlags {
   readonly corpus: string;
   readonly operator?: string;
   readonly text: string;
@@ -25,7 +26,7 @@ interface Options extends RightsOptions {
 const UNSPECIFIED = ' (default: licence unspecified, evaluation on this machine and nothing else)';
 
 export function registerIngest(program: Command): void {
-  withRights(program.command('ingest'), UNSPECIFIED)
+  withReports(withRights(program.command('ingest'), UNSPECIFIED))
     .description(
       'Bring MR series (DICOM by content, NIfTI) into a corpus without anything that identifies a person.',
     )
@@ -57,6 +58,7 @@ async function run(sources: string[], options: Options): Promise<void> {
     throw new UsageError(`--text is "report" or "header", got "${text}"`);
   const { ingest } = await import('../corpus/index.js');
   const rights = await rightsFrom(options);
+  const reports = await reportsFrom(options);
   const stop = interruption('stopping after this series; press Ctrl-C again to stop at once');
   const bars = new Bars();
   let result: Ingested;
@@ -65,6 +67,7 @@ async function run(sources: string[], options: Options): Promise<void> {
       corpus: options.corpus,
       text,
       ...(rights && { rights }),
+      ...(reports && { reports }),
       ...(options.operator !== undefined && { operator: options.operator }),
       ...(workers !== undefined && { workers }),
       signal: stop.signal,
@@ -135,6 +138,7 @@ function printSummary(result: Ingested, corpus: string): void {
   const sorted = [...kinds].sort(([, a], [, b]) => b - a);
   for (const [kind, count] of sorted.slice(0, MOST_LINES)) log(`  ${String(count).padStart(5)}  ${kind}`);
   if (sorted.length > MOST_LINES) log(`         and ${sorted.length - MOST_LINES} other kinds`);
+  logReports(result.reports);
   for (const { path, reason } of result.notes.slice(0, MOST_LINES)) log(`note: ${path}: ${reason}`);
   const lines = reasons(result);
   for (const line of lines.slice(0, MOST_LINES)) log(`skipped: ${line}`);

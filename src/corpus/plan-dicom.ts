@@ -60,6 +60,13 @@ export function planDicom(
       shown: shown(header.path),
       voxels: { kind: 'dicom', series: plainSeries(one) },
       name: '',
+      keys: {
+        accession: header.accessionNumber,
+        studyUid: header.studyUid,
+        patient: patient ? header.patientId : '',
+        date: header.studyDate,
+        path: header.path,
+      },
     });
   }
 }

@@ -51,6 +51,7 @@ export async function planNifti(
       shown: file.shown,
       voxels: { kind: 'file', format: 'nifti', path: file.path, frame },
       name: imageStem(file.path),
+      keys: { accession: '', studyUid: '', patient: who.patient.at(-1) ?? '', date: '', path: file.path },
     });
   }
 }

@@ -1,7 +1,7 @@
 /** What ingest knows of every series before its voxels are read. */
 import type { HeaderFields } from '../text/header.js';
 import type { IdentifyingSource, VoxelSource } from './voxel-source.js';
-import type { Skipped } from './walk.js';
+import type { Skipped, SourceFile } from './walk.js';
 
 /** One series to be: everything known before its voxels are read. Plain data, which threads can be sent. */
 export interface Planned {
@@ -22,11 +22,25 @@ export interface Planned {
   readonly voxels: VoxelSource;
   /** Name of the image file without folder and ending; '' for DICOM. */
   readonly name: string;
+  readonly keys?: PlannedKeys;
+}
+
+/** What reports are matched by: original identifiers, in memory only; '' where the source has none. */
+export interface PlannedKeys {
+  readonly accession: string;
+  readonly studyUid: string;
+  readonly patient: string;
+  /** YYYYMMDD. */
+  readonly date: string;
+  /** Of the (first) image file. */
+  readonly path: string;
 }
 
 export interface Plan {
   readonly planned: Planned[];
   readonly skipped: Skipped[];
+  /** Structured reports among the images. */
+  readonly documents: SourceFile[];
   /** What was decided without leaving a series out. */
   readonly notes: Skipped[];
 }

@@ -6,6 +6,7 @@ import { type FoundInstance, planDicom } from './plan-dicom.js';
 import { planNifti } from './plan-nifti.js';
 import type { Pseudonyms } from './pseudonym.js';
 import { reasonOf } from './reason.js';
+import { documentOf } from './reports/sr.js';
 import type { SourceFile } from './walk.js';
 
 const READ_AT_ONCE = 16;
@@ -23,7 +24,7 @@ export async function scan(
   onFile: (done: number) => void,
   signal?: AbortSignal,
 ): Promise<Plan> {
-  const plan: Plan = { planned: [], skipped: [], notes: [] };
+  const plan: Plan = { planned: [], skipped: [], documents: [], notes: [] };
   const instances: FoundInstance[] = [];
   const sources = sourceNames.map((name) => pseudonyms.source(name));
   const stems = new Set(files.filter(({ path }) => NIFTI.test(path)).map(({ path }) => stemOf(path)));
@@ -33,8 +34,11 @@ export async function scan(
 
   const look = async (file: SourceFile): Promise<void> => {
     const kind = await kindOf(file);
-    if (kind === 'dicom') instances.push({ instance: await readDicomHeader(file.path), file });
-    else if (kind === 'nifti') {
+    if (kind === 'dicom') {
+      const instance = await readDicomHeader(file.path);
+      if (documentOf(instance.sopClassUid) === true) plan.documents.push(file);
+      else instances.push({ instance, file });
+    } else if (kind === 'nifti') {
       // Of a pair the header stands for both files.
       const second = /\.img(\.gz)?$/i.test(file.path) && headers.has(stemOf(file.path));
       if (!second) await planNifti(file, pseudonyms, sources, plan);

@@ -11,3 +11,4 @@ export {
 } from './match.js';
 export { readReports, type Reports } from './read.js';
 export { reportText, storedReport } from './store.js';
+export { givenReports, type ReportOptions, type ReportSummary, StudyReports } from './studies.js';
