@@ -45,7 +45,10 @@ export interface StartedRun {
 export async function registerRun(dir: string, run: StartedRun): Promise<boolean> {
   const { id, kind, label, base, series, seen, sources, resumed } = run;
   try {
-    await mkdir(join(dir, FOLDER), { recursive: true });
+    // Not recursive: for that, Node reports a read-only file system as a missing folder.
+    await mkdir(join(dir, FOLDER)).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    });
     const before = await readRun(dir, id);
     const record: RunRecord = {
       id,
