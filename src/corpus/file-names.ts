@@ -1,5 +1,6 @@
 /** Whose image a NIfTI file is, as far as recognised ways of naming files and folders say. */
 import { basename, dirname } from 'node:path';
+import type { VolumeFormat } from '../formats/volume-files.js';
 import { imagingTerms } from '../text/terms.js';
 
 export interface Owner {
@@ -13,9 +14,26 @@ const STUDY = /^(?:ses|sess|session|study|visit|timepoint|tp|scan|exam)[-_ ]?([0
 /** BraTS: BraTS-MET-00110-000 is time point 000 of patient 00110. */
 const BRATS = /^(BraTS-[A-Za-z]+-\d{5})-(\d{3})/;
 
-/** File name without .nii, .nii.gz, .hdr, .img, .hdr.gz, .img.gz. */
+/** How the names of image files end: .nii, .hdr and .img, gzipped or not, .nrrd, .nhdr, .mgh, .mgz, .mha, .mhd. */
+export const IMAGE_ENDING = /\.((nii|hdr|img)(\.gz)?|nrrd|nhdr|mgh|mgz|mgh\.gz|mha|mhd)$/i;
+
+export type FileFormat = 'nifti' | VolumeFormat;
+
+const FORMATS: readonly (readonly [RegExp, FileFormat])[] = [
+  [/\.(nii|hdr|img)(\.gz)?$/i, 'nifti'],
+  [/\.(nrrd|nhdr)$/i, 'nrrd'],
+  [/\.(mgh|mgz|mgh\.gz)$/i, 'mgz'],
+  [/\.(mha|mhd)$/i, 'mha'],
+];
+
+/** The format of a volume file by its name; null where it is none. */
+export function fileFormat(path: string): FileFormat | null {
+  return FORMATS.find(([ending]) => ending.test(path))?.[1] ?? null;
+}
+
+/** File name without its ending as an image. */
 export function imageStem(path: string): string {
-  return basename(path).replace(/\.(nii|hdr|img)(\.gz)?$/i, '');
+  return basename(path).replace(IMAGE_ENDING, '');
 }
 
 /**
@@ -29,7 +47,11 @@ export function imageStem(path: string): string {
  */
 export function ownerOf(path: string): Owner {
   const stem = imageStem(path);
-  const folders = dirname(path).split(/[\\/]/).filter(Boolean).reverse();
+  // In an archive, the archive stands for the folder that it was packed from.
+  const folders = dirname(path.replace(/(\.zip|\.tar|\.tar\.gz|\.tgz)!\//i, '/'))
+    .split(/[\\/]/)
+    .filter(Boolean)
+    .reverse();
   const entities = stem.split('_');
   const inFolders = folders.findIndex((name) => PATIENT.test(name));
   const patient = entities.find((part) => PATIENT.test(part)) ?? folders[inFolders];

@@ -2,25 +2,23 @@
 import { rm } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { spacing } from '../volume/affine.js';
+import { closeArchives } from '../formats/archive/index.js';
 import { planeOf } from '../volume/orientation.js';
 import { bodyPartFrom, describeHeader } from '../text/header.js';
 import { type AuditDetail, recordAudit } from './audit.js';
 import { Corpus, removeOrphans, voxelsPath } from './corpus.js';
 import { CorpusError, writeFailure } from './error.js';
 import { lock } from './lock.js';
+import { MetadataTable } from './metadata-csv.js';
 import type { Planned } from './plan.js';
 import { DEFAULT_WORKERS, StorePool } from './pool.js';
 import { readKey, readPseudonyms } from './pseudonym.js';
 import { cleanReport } from './report.js';
-import type { Reports } from './reports/read.js';
-import { reportText } from './reports/store.js';
-import { givenReports, type ReportOptions, StudyReports, type ReportSummary } from './reports/studies.js';
 import { DEFAULT_RIGHTS, type GivenRights, type Rights, rightsBySource } from './rights.js';
 import { scan } from './scan.js';
 import type { Series } from './series.js';
 import type { StoredVoxels, StoreTask } from './store-series.js';
 import type { StoredSeries } from './table.js';
-import { readIdentifying } from './voxel-source.js';
 import { type Skipped, type SourceFile, walk } from './walk.js';
 
 export interface IngestProgress {
@@ -42,8 +40,10 @@ export interface IngestOptions {
   readonly operator?: string;
   /** "report" (usual) keeps cleaned image comments after the header sentence; "header" keeps the sentence only. */
   readonly text?: 'report' | 'header';
-  /** Reports from elsewhere; structured reports among the images are taken without being asked for. */
-  readonly reports?: ReportOptions;
+  /** A table (CSV, TSV) of what is known of image files, as MetadataTable reads it. */
+  readonly metadata?: string;
+  /** Keeps sex and age (PS3.15 E.3.7, Retain Patient Characteristics); ages of 90 and above become 90. */
+  readonly retainCharacteristics?: boolean;
   /** Threads that read, inspect and write voxels; one a core where not given. Below 2 the calling thread does it. */
   readonly workers?: number;
   readonly onProgress?: (progress: IngestProgress) => void;
@@ -58,8 +58,6 @@ export interface Ingested {
   readonly skipped: Skipped[];
   /** Decisions such as "kept the first of 30 frames". */
   readonly notes: Skipped[];
-  /** Null where there was no report. */
-  readonly reports: ReportSummary | null;
   readonly added: number;
   /** Series that came back with more slices than before, and were written anew. */
   readonly replaced: number;
@@ -108,7 +106,16 @@ export async function ingest(sources: readonly string[], options: IngestOptions)
     }
   } finally {
     corpus.close();
+    await closeArchives();
   }
+}
+
+/** PS3.15 E.3.7 lets sex and age be kept; HIPAA's safe harbour lets no age above 89 be told. */
+function characteristicsOf(item: Planned, retain: boolean): Pick<Series, 'sex' | 'ageYears'> {
+  const { sex = null, ageYears = null } = item;
+  return retain
+    ? { sex, ageYears: ageYears === null ? null : Math.min(90, ageYears) }
+    : { sex: null, ageYears: null };
 }
 
 class Ingest {
@@ -124,7 +131,6 @@ class Ingest {
   private readonly count = { added: 0, replaced: 0, present: 0 };
   /** source → the rights that were given for it. */
   private rights = new Map<string, Rights>();
-  private reports!: StudyReports;
 
   constructor(
     private readonly corpus: Corpus,
@@ -136,7 +142,6 @@ class Ingest {
     const { dir } = this.corpus;
     const { onProgress, signal } = this.options;
     const pseudonyms = await readPseudonyms(dir);
-    const given: Reports | null = await givenReports(this.options.reports);
     const named = sources.map((source) => basename(resolve(source)));
     const known = named.map((name) => ({ id: pseudonyms.source(name), name }));
     this.rights = rightsBySource(this.options.rights, known);
@@ -144,16 +149,18 @@ class Ingest {
     await removeOrphans(dir, stored);
     this.rows = new Map(stored.map((row) => [row.series.id, row]));
 
+    const table =
+      this.options.metadata === undefined ? null : await MetadataTable.read(this.options.metadata);
     const plan = await scan(
       files,
       pseudonyms,
       named,
       (done) => onProgress?.({ phase: 'scan', done, total: files.length }),
       signal,
+      table,
     );
     this.skipped.push(...plan.skipped);
     this.notes.push(...plan.notes);
-    this.reports = await StudyReports.of(given, plan.documents, plan.planned, this.options.reports?.rules);
     const what = [...new Set(known.map(({ id }) => id))];
     try {
       const rights = what.map((source) => ({ source, rights: this.rights.get(source) ?? null }));
@@ -176,7 +183,6 @@ class Ingest {
       series: [...this.found.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
       skipped: this.skipped,
       notes: this.notes,
-      reports: this.reports.summary,
       ...this.count,
       interrupted: signal?.aborted === true,
     };
@@ -208,7 +214,7 @@ class Ingest {
       const row = this.rows.get(same[0]!.id);
       if (row === undefined || row.instances < same[0]!.instances) wanted.push(same);
       else {
-        await this.keep(same[0]!, row, studyParts.get(same[0]!.studyId) ?? null);
+        this.keep(row, same[0]!.source);
         this.copies(same.slice(1));
         finished(same.length);
       }
@@ -265,7 +271,7 @@ class Ingest {
       this.skipped.push({ path: item.shown, reason: stored });
       return false;
     }
-    const series = this.describe(item, stored, studyBodyPart, before?.series.report ?? null);
+    const series = this.describe(item, stored, studyBodyPart);
     if (before === undefined) this.count.added++;
     else {
       this.count.replaced++;
@@ -288,81 +294,51 @@ class Ingest {
     this.pending.push(row);
   }
 
-  /** Counts a series that is there, with the rights and the report that are given now. */
-  private async keep(item: Planned, row: StoredSeries, studyBodyPart: string | null): Promise<void> {
+  /** Counts a series that is there, with the rights that are given now. */
+  private keep(row: StoredSeries, source: string): void {
     this.count.present++;
-    let { series } = row;
-    if (this.reports.has(item.studyId)) {
-      const { plane, spacingMm } = series;
-      const identifying = await readIdentifying(item.identifying);
-      const { text, report } = this.words(
-        item,
-        { plane, spacingMm },
-        identifying,
-        studyBodyPart,
-        series.report,
-      );
-      series = { ...series, text, report };
-    }
-    const rights = this.rights.get(item.source) ?? series.rights;
-    series = { ...series, rights };
-    if (JSON.stringify(series) !== JSON.stringify(row.series)) this.put({ ...row, series });
+    const rights = this.rights.get(source);
+    const changed = rights !== undefined && JSON.stringify(rights) !== JSON.stringify(row.series.rights);
+    if (changed) this.put({ ...row, series: { ...row.series, rights } });
     else this.found.set(row.series.id, row.series);
   }
 
-  /** What is said of a series: normalised terms, its report, and the text of both. */
-  private words(
-    item: Planned,
-    geometry: Pick<Series, 'plane' | 'spacingMm'>,
-    identifying: readonly string[] | null,
-    studyBodyPart: string | null,
-    before: Series['report'],
-  ) {
-    const { text: sentence, ...described } = describeHeader(item.fields, {
-      ...geometry,
+  /** The row of a series. */
+  private describe(item: Planned, stored: StoredVoxels, studyBodyPart: string | null): Series {
+    const { identifying, affine, shape } = stored;
+    const plane = planeOf(affine, shape);
+    const spacingMm = spacing(affine);
+    const header = describeHeader(item.fields, {
+      plane,
+      spacingMm,
       id: item.id,
       identifying: identifying ?? [],
       ...(studyBodyPart !== null && { studyBodyPart }),
     });
-    const report = (identifying === null ? null : this.reports.get(item.studyId, identifying)) ?? before;
     // Comments are kept only where it is known what to take out of them.
-    const comments = identifying === null ? '' : cleanReport(item.comments, identifying);
-    const rest = this.options.text === 'header' ? [] : [report === null ? '' : reportText(report), comments];
-    return { described, report, text: [sentence, ...rest].filter((part) => part !== '').join(' ') };
-  }
-
-  /** The row of a series. `before` is the report that it had when it was less complete. */
-  private describe(
-    item: Planned,
-    stored: StoredVoxels,
-    studyBodyPart: string | null,
-    before: Series['report'],
-  ): Series {
-    const { identifying, affine, shape } = stored;
-    const plane = planeOf(affine, shape);
-    const spacingMm: Series['spacingMm'] = [...spacing(affine)];
-    const words = this.words(item, { plane, spacingMm }, identifying, studyBodyPart, before);
+    const report =
+      this.options.text === 'header' || identifying === null ? '' : cleanReport(item.comments, identifying);
+    const { text, ...described } = header;
     return {
       id: item.id,
       studyId: item.studyId,
       patientId: item.patientId,
-      ...words.described,
+      ...described,
       plane,
       fieldStrengthT: item.fields.fieldStrengthT,
       shape: [...shape],
-      spacingMm,
+      spacingMm: [...spacingMm],
       affine: affine.map((row) => [...row]) as Series['affine'],
       validFraction: stored.validFraction,
       missingSlices: [...item.missingSlices],
-      text: words.text,
+      text: report === '' ? text : `${text} ${report}`,
       // A series that came back with more slices keeps what it may be used for.
       rights: this.rights.get(item.source) ?? this.rows.get(item.id)?.series.rights ?? DEFAULT_RIGHTS,
       source: item.source,
       axes: [],
-      sex: null,
-      ageYears: null,
+      ...characteristicsOf(item, this.options.retainCharacteristics === true),
       date: null,
-      report: words.report,
+      report: null,
       contentHash: stored.contentHash,
       quality: stored.quality,
       quarantined: stored.quarantined,

@@ -23,6 +23,9 @@ export interface Planned {
   /** Name of the image file without folder and ending; '' for DICOM. */
   readonly name: string;
   readonly keys?: PlannedKeys;
+  /** Of the person, where the source says. */
+  readonly sex?: 'F' | 'M' | 'O' | null;
+  readonly ageYears?: number | null;
 }
 
 /** What reports are matched by: original identifiers, in memory only; '' where the source has none. */

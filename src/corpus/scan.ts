@@ -1,17 +1,22 @@
 /** From files to a plan: which series there are, whose they are and what they are called, voxels still unread. */
-import { open } from 'node:fs/promises';
+import { openBytes } from '../formats/bytes.js';
 import { isDicom, readDicomHeader } from '../formats/dicom/index.js';
+import { BidsDatasets, bidsName } from './bids.js';
+import { fileFormat, IMAGE_ENDING } from './file-names.js';
+import type { MetadataTable } from './metadata-csv.js';
 import type { Plan } from './plan.js';
 import { type FoundInstance, planDicom } from './plan-dicom.js';
-import { planNifti } from './plan-nifti.js';
+import { planFile } from './plan-file.js';
 import type { Pseudonyms } from './pseudonym.js';
 import { reasonOf } from './reason.js';
 import { documentOf } from './reports/sr.js';
 import type { SourceFile } from './walk.js';
 
 const READ_AT_ONCE = 16;
-const NIFTI = /\.(nii|nii\.gz|hdr|hdr\.gz|img|img\.gz)$/i;
 const SIDECAR = /\.(json|bval|bvec)$/i;
+/** What a data set says of its images, which is read with them. */
+const DATASET =
+  /(^|[\\/])(dataset_description\.json|participants\.(tsv|json)|\S*_(scans|sessions)\.(tsv|json)|README(\.\w+)?|CHANGES)$/;
 
 /**
  * Reads the headers of `files` and plans their series. A file that is no MR image or cannot be read is listed in
@@ -23,14 +28,19 @@ export async function scan(
   sourceNames: readonly string[],
   onFile: (done: number) => void,
   signal?: AbortSignal,
+  metadata: MetadataTable | null = null,
 ): Promise<Plan> {
   const plan: Plan = { planned: [], skipped: [], documents: [], notes: [] };
   const instances: FoundInstance[] = [];
   const sources = sourceNames.map((name) => pseudonyms.source(name));
-  const stems = new Set(files.filter(({ path }) => NIFTI.test(path)).map(({ path }) => stemOf(path)));
+  const stems = new Set(files.filter(({ path }) => IMAGE_ENDING.test(path)).map(({ path }) => stemOf(path)));
   const headers = new Set(
     files.filter(({ path }) => /\.hdr(\.gz)?$/i.test(path)).map(({ path }) => stemOf(path)),
   );
+  const parts = new Set<string>();
+  const context = { pseudonyms, sources, plan, datasets: new BidsDatasets(), metadata, parts };
+  /** By path: left out unless another file has it for its voxels. */
+  const unknown = new Map<string, { path: string; reason: string }>();
 
   const look = async (file: SourceFile): Promise<void> => {
     const kind = await kindOf(file);
@@ -38,12 +48,12 @@ export async function scan(
       const instance = await readDicomHeader(file.path);
       if (documentOf(instance.sopClassUid) === true) plan.documents.push(file);
       else instances.push({ instance, file });
-    } else if (kind === 'nifti') {
+    } else if (kind === 'image') {
       // Of a pair the header stands for both files.
       const second = /\.img(\.gz)?$/i.test(file.path) && headers.has(stemOf(file.path));
-      if (!second) await planNifti(file, pseudonyms, sources, plan);
-    } else if (!(SIDECAR.test(file.path) && stems.has(stemOf(file.path))))
-      plan.skipped.push({ path: file.shown, reason: kind });
+      if (!second) await planFile(file, fileFormat(file.path)!, context);
+    } else if (!(SIDECAR.test(file.path) && (stems.has(stemOf(file.path)) || bidsName(file.path) !== null)))
+      unknown.set(file.path, { path: file.shown, reason: kind });
   };
   let done = 0;
   await atOnce(READ_AT_ONCE, files, async (file) => {
@@ -56,6 +66,9 @@ export async function scan(
     onFile(++done);
   });
   if (signal?.aborted) return plan;
+  for (const [path, one] of unknown) if (!parts.has(path)) plan.skipped.push(one);
+  for (const path of metadata?.unused() ?? [])
+    plan.skipped.push({ path, reason: 'named in the table of metadata, but no such image was found' });
   planDicom(instances, pseudonyms, sources, plan);
   // Files were read side by side, so the order is put back.
   const byPath = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
@@ -78,21 +91,23 @@ async function atOnce<T>(
   await Promise.all(Array.from({ length: limit }, worker));
 }
 
-const stemOf = (path: string): string => path.replace(/\.(nii|hdr|img|json|bval|bvec)(\.gz)?$/i, '');
+const stemOf = (path: string): string => path.replace(SIDECAR, '').replace(IMAGE_ENDING, '');
 
-/** What a file is by its first bytes; for everything but DICOM and NIfTI, why it is passed over. */
+const ARCHIVE = /\.(7z|rar|bz2|xz|zst|lz4?)$/i;
+
+/** What a file is by its first bytes and its name; for everything that is no image, why it is passed over. */
 async function kindOf(file: SourceFile): Promise<string> {
   if (file.size === 0) return 'empty file';
-  const first = Buffer.alloc(352);
-  const handle = await open(file.path, 'r');
-  let length: number;
+  if (fileFormat(file.path) !== null) return 'image';
+  const source = await openBytes(file.path);
+  let first: Uint8Array;
   try {
-    ({ bytesRead: length } = await handle.read(first, 0, first.length, 0));
+    first = await source.read(0, 352);
   } finally {
-    await handle.close();
+    await source.close();
   }
-  if (NIFTI.test(file.path)) return 'nifti';
-  if (isDicom(first.subarray(0, length))) return 'dicom';
+  if (isDicom(first)) return 'dicom';
   if (/\.(dcm|dicom|ima)$/i.test(file.path)) return 'not a DICOM file, whatever its name says';
-  return 'neither DICOM nor NIfTI';
+  if (ARCHIVE.test(file.path)) return 'an archive of another kind than zip and tar; unpack it first';
+  return DATASET.test(file.path) ? 'describes a data set' : 'neither DICOM nor NIfTI nor another volume file';
 }

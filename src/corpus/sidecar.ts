@@ -1,6 +1,7 @@
 /** The JSON file that BIDS and dcm2niix put beside a NIfTI image: what the DICOM header said. */
-import { readFile, stat } from 'node:fs/promises';
+import { openBytes } from '../formats/bytes.js';
 import { type HeaderFields, NO_FIELDS } from '../text/header.js';
+import { IMAGE_ENDING } from './file-names.js';
 
 const LARGEST = 1024 * 1024;
 
@@ -12,21 +13,33 @@ export interface Sidecar {
   readonly identifying: readonly string[];
 }
 
-/**
- * Reads `<stem>.json` beside an image; null where there is none or it is no JSON object. Keys as in the BIDS
- * specification (MRI metadata); times there are in seconds.
- */
-export async function readSidecar(imagePath: string): Promise<Sidecar | null> {
-  const path = imagePath.replace(/\.(nii|hdr|img)(\.gz)?$/i, '.json');
+/** The object in a JSON file; null where there is no file, or no object in it. */
+export async function readJson(path: string): Promise<Record<string, unknown> | null> {
   let json: unknown;
   try {
-    if ((await stat(path)).size > LARGEST) return null;
-    json = JSON.parse(await readFile(path, 'utf8'));
+    const source = await openBytes(path);
+    try {
+      if (source.size > LARGEST) return null;
+      json = JSON.parse(Buffer.from(await source.read(0, source.size)).toString('utf8'));
+    } finally {
+      await source.close();
+    }
   } catch {
     return null;
   }
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) return null;
-  const values = json as Record<string, unknown>;
+  return typeof json === 'object' && json !== null && !Array.isArray(json)
+    ? (json as Record<string, unknown>)
+    : null;
+}
+
+/** Reads `<stem>.json` beside an image; null where there is none or it is no JSON object. */
+export async function readSidecar(imagePath: string): Promise<Sidecar | null> {
+  const values = await readJson(imagePath.replace(IMAGE_ENDING, '.json'));
+  return values === null ? null : sidecarOf(values);
+}
+
+/** What a sidecar's values say. Keys as in the BIDS specification (MRI metadata); times there are in seconds. */
+export function sidecarOf(values: Readonly<Record<string, unknown>>): Sidecar {
   const text = (...names: string[]): string =>
     names.map((name) => values[name]).find((value): value is string => typeof value === 'string') ?? '';
   const texts = (name: string): string[] => {

@@ -1,8 +1,10 @@
 /** Where the voxels of a planned series are, as plain data that travels between threads, and how they are read. */
 import { type DicomInstance, type DicomSeries, loadSeries, readDicomHeader } from '../formats/dicom/index.js';
 import { openNiftiSlabs, readNiftiFile } from '../formats/nifti/index.js';
+import { openImageFile } from '../formats/volume-files.js';
 import type { Volume, VoxelArray } from '../volume/volume.js';
 import { CorpusError } from './error.js';
+import type { FileFormat } from './file-names.js';
 import type { Slabs } from './voxels.js';
 
 /** An instance without its function, which no thread can be sent. */
@@ -19,7 +21,7 @@ export interface PlainDicomSeries extends Omit<DicomSeries, 'header' | 'slices'>
  */
 export type VoxelSource =
   | { readonly kind: 'dicom'; readonly series: PlainDicomSeries }
-  | { readonly kind: 'file'; readonly format: 'nifti'; readonly path: string; readonly frame: number };
+  | { readonly kind: 'file'; readonly format: FileFormat; readonly path: string; readonly frame: number };
 
 /** What identifies the person in a source: known already, or read from a DICOM file when it is needed. */
 export type IdentifyingSource =
@@ -57,7 +59,9 @@ export async function loadVoxels(source: VoxelSource): Promise<Volume> {
     case 'dicom':
       return loadSeries(revivedSeries(source.series));
     case 'file':
-      return (await readNiftiFile(source.path)).frame(source.frame);
+      return source.format === 'nifti'
+        ? (await readNiftiFile(source.path)).frame(source.frame)
+        : (await openImageFile(source.format, source.path)).frame(source.frame);
   }
 }
 
@@ -74,7 +78,7 @@ export async function openVoxels(source: VoxelSource): Promise<VoxelReader | nul
     case 'dicom':
       return dicomReader(revivedSeries(source.series));
     case 'file':
-      return openNiftiSlabs(source.path, source.frame);
+      return source.format === 'nifti' ? openNiftiSlabs(source.path, source.frame) : null;
   }
 }
 

@@ -1,15 +1,19 @@
 /** Finds the files under what a person names. */
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isArchiveName, listArchive } from '../formats/archive/index.js';
 import { CorpusError } from './error.js';
+import { reasonOf } from './reason.js';
 
 export interface SourceFile {
-  /** Absolute, links resolved. */
+  /** Absolute, links resolved; a member of an archive is "ARCHIVE!/MEMBER". */
   readonly path: string;
   /** As the person would type it: the source as given, then the way down from it. */
   readonly shown: string;
   /** Which of the sources it came from. */
   readonly source: number;
+  /** Absolute path of that source, links resolved. */
+  readonly root: string;
   readonly size: number;
 }
 
@@ -20,8 +24,8 @@ export interface Skipped {
 
 /**
  * Every file under `sources` (files or folders), each once, in a fixed order. Hidden files and folders are passed
- * over in silence, links are followed but never in circles, and what cannot be listed is reported to `skip`.
- * `without` is a folder that is not entered: the corpus itself.
+ * over in silence, links are followed but never in circles, and what cannot be listed is reported to `skip`. Of zip and
+ * tar archives the members are listed; nothing is unpacked. `without` is a folder that is not entered: the corpus itself.
  *
  * @throws CorpusError when a source does not exist.
  */
@@ -32,7 +36,12 @@ export async function* walk(
 ): AsyncGenerator<SourceFile> {
   const seen = new Set<string>([await realpath(without).catch(() => without)]);
 
-  async function* visit(path: string, shown: string, source: number): AsyncGenerator<SourceFile> {
+  async function* visit(
+    path: string,
+    shown: string,
+    source: number,
+    root?: string,
+  ): AsyncGenerator<SourceFile> {
     let real: string;
     let info: Awaited<ReturnType<typeof stat>>;
     try {
@@ -44,7 +53,10 @@ export async function* walk(
     }
     if (seen.has(real)) return;
     seen.add(real);
-    if (info.isFile()) yield { path: real, shown, source, size: info.size };
+    if (info.isFile()) {
+      if (isArchiveName(real)) yield* unpacked(real, shown, source, root ?? real);
+      else yield { path: real, shown, source, root: root ?? real, size: info.size };
+    }
     if (!info.isDirectory()) return;
     let names: string[];
     try {
@@ -54,7 +66,30 @@ export async function* walk(
       return;
     }
     for (const name of names.sort()) {
-      if (!name.startsWith('.')) yield* visit(join(real, name), join(shown, name), source);
+      if (!name.startsWith('.')) yield* visit(join(real, name), join(shown, name), source, root ?? real);
+    }
+  }
+
+  async function* unpacked(
+    archive: string,
+    shown: string,
+    source: number,
+    root: string,
+  ): AsyncGenerator<SourceFile> {
+    let listing: Awaited<ReturnType<typeof listArchive>>;
+    try {
+      listing = await listArchive(archive);
+    } catch (error) {
+      skip({ path: shown, reason: reasonOf(error, archive) });
+      return;
+    }
+    const shownAs = (path: string): string => `${shown}${path.slice(archive.length)}`;
+    for (const { path, reason } of listing.skipped) skip({ path: shownAs(path), reason });
+    for (const { path, name, size } of listing.members) {
+      if (name.split('/').some((part) => part.startsWith('.') || part === '__MACOSX')) continue;
+      if (isArchiveName(name))
+        skip({ path: shownAs(path), reason: 'an archive in an archive; unpack the outer one' });
+      else yield { path, shown: shownAs(path), source, root, size };
     }
   }
 

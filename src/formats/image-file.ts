@@ -16,12 +16,22 @@ export interface ImageFile {
   readonly frames: number;
   /** The files that hold it, header first, as openBytes takes them. */
   readonly paths: readonly string[];
+  /** Scan parameters that the file holds, in ms and degrees. */
+  readonly parameters?: ScanParameters;
   /**
    * Reads frame `t`, counted in file order. Voxels that are NaN or infinite are 0 and marked in `valid`.
    *
    * @throws the format's error when the file changed, is cut off or damaged.
    */
   frame(t: number): Promise<Volume>;
+}
+
+/** null where the file does not say. */
+export interface ScanParameters {
+  readonly repetitionTime: number | null;
+  readonly flipAngle: number | null;
+  readonly echoTime: number | null;
+  readonly inversionTime: number | null;
 }
 
 /** A run of cells in a file. */

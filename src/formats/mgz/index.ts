@@ -4,7 +4,7 @@ import type { Affine, Vec3 } from '../../volume/volume.js';
 import { openBytes } from '../bytes.js';
 import { cellBytes, type CellType } from '../cells.js';
 import { ForwardReader } from '../forward.js';
-import { imageFile, type ImageFile } from '../image-file.js';
+import { imageFile, type ImageFile, type ScanParameters } from '../image-file.js';
 import { MgzError } from './error.js';
 
 export { MgzError } from './error.js';
@@ -23,12 +23,7 @@ const fail = (rule: string, cause?: unknown): MgzError => new MgzError(`read MGH
 
 export interface MgzImage extends ImageFile {
   /** Scan parameters after the voxels, in ms and degrees; null where they are 0 or not there. */
-  readonly parameters: {
-    readonly repetitionTime: number | null;
-    readonly flipAngle: number | null;
-    readonly echoTime: number | null;
-    readonly inversionTime: number | null;
-  };
+  readonly parameters: ScanParameters;
 }
 
 /**
@@ -111,7 +106,7 @@ function headerOf(header: Buffer, path: string): { sizes: number[]; type: CellTy
 }
 
 /** TR in ms, flip angle in radians, TE and TI in ms. */
-function parametersOf(bytes: Buffer): MgzImage['parameters'] {
+function parametersOf(bytes: Buffer): ScanParameters {
   const value = (n: number, factor = 1): number | null => {
     if (bytes.length < 4 * n + 4) return null;
     const number = bytes.readFloatBE(4 * n) * factor;
