@@ -93,7 +93,9 @@ async function isAlive(text: string, path: string, me: Holder): Promise<boolean>
   if (holder.pid === me.pid) return held.has(path);
   try {
     process.kill(holder.pid, 0);
-    return true;
+    // A killed process whose parent has not asked for it (in a container often for ever) still answers.
+    const state = await readFile(`/proc/${holder.pid}/stat`, 'utf8').catch(() => '');
+    return !/\) [ZX] /.test(state);
   } catch (error) {
     return (error as NodeJS.ErrnoException).code !== 'ESRCH';
   }

@@ -1,5 +1,5 @@
 /** Alignment: image and text encoders are taught to agree about what belongs together. */
-import { gradients, Graph, mul, stopGradient, type TypedArray, type Value } from '../graph/index.js';
+import { gradients, Graph, mul, stopGradient, type Ranks, type Value } from '../graph/index.js';
 import { imageBatch } from '../models/batch.js';
 import { imageInputs, textInputs } from '../models/inputs.js';
 import type { ModelConfig } from '../models/sizes.js';
@@ -7,11 +7,13 @@ import { textEncoder, textVector, type TextInputs } from '../models/text-encoder
 import { imageSummary, imageVector, vit3d, type ImageInputs } from '../models/vit3d.js';
 import { Params, type Scope } from '../nn/index.js';
 import type { Series } from '../corpus/series.js';
+import { claimsOf, factsOf, paraphrases } from '../text/paraphrases.js';
 import type { TextTokenizer } from '../text/tokenizer.js';
 import { Random } from '../volume/random.js';
 import type { TokenSet } from '../volume/tokens.js';
 import { sigmoidContrastiveLoss } from './contrast.js';
-import { seriesOfStep, usable, type VolumeCache } from './loader.js';
+import { shareOf, shareOfStep, usable, type StepShare, type VolumeCache } from './loader.js';
+import type { Batch } from './loop.js';
 import { drawView, type Augmentation, type ViewSpec } from './views.js';
 
 export interface AlignRecipe {
@@ -19,6 +21,8 @@ export interface AlignRecipe {
   readonly augmentation: Augmentation;
   /** The image encoder keeps its weights; only the projections and the text encoder learn. */
   readonly freezeImage: boolean;
+  /** Share of texts whose header sentence is said in other words. */
+  readonly paraphrase: number;
 }
 
 /** Contrast is meaning here, so the gamma and bias changes are milder than in pretraining. */
@@ -33,6 +37,7 @@ export const ALIGN: AlignRecipe = {
   },
   augmentation: { gamma: 0.15, bias: 0.15, noise: 0.1, missingSlices: 0.3 },
   freezeImage: false,
+  paraphrase: 0.25,
 };
 
 /** [B, 2 D] image summaries and [B, textDim] text features: what the joint space is mapped from. */
@@ -79,19 +84,25 @@ export function alignParams(config: ModelConfig, vocabSize: number, batch: numbe
   });
 }
 
-/** The program of one step: inputs `params`, the views, the texts and `pairs`; outputs `grads` and `loss`. */
+/**
+ * The program of one step: inputs `params`, the views, the texts and `pairs`; outputs `grads` and `loss`. With several
+ * ranks, `batch` is that of all, the inputs are this rank's share (its images against all texts in `pairs`), and the
+ * outputs are parts that add up to those of the whole batch.
+ */
 export function alignStep(
   params: Params,
   config: ModelConfig,
   vocabSize: number,
   recipe: AlignRecipe,
-  batch: number,
+  wholeBatch: number,
+  ranks?: Ranks,
 ): Graph {
-  const graph = new Graph('align');
+  const graph = new Graph('align', ranks);
+  const batch = shareOf(wholeBatch, graph.ranks.size);
   const flat = graph.input('params', 'float32', [params.size]);
   const image = imageInputs(graph, 'view', batch, recipe.view.tokens, config.samples);
   const text = textInputs(graph, batch, config.textLength);
-  const pairs = graph.input('pairs', 'float32', [batch, batch]);
+  const pairs = graph.input('pairs', 'float32', [batch, wholeBatch]);
   const scope = params.bind(flat);
   const features = summaries(scope, config, vocabSize, image, text);
   const model = joint(
@@ -101,7 +112,7 @@ export function alignStep(
       ...features,
       ...(recipe.freezeImage && { image: stopGradient(features.image) }),
     },
-    batch,
+    wholeBatch,
   );
   const loss = sigmoidContrastiveLoss(model.images, model.texts, model.logScale, model.bias, pairs);
   graph.output('grads', gradients(loss, [flat])[0]!);
@@ -147,33 +158,75 @@ export function truePairs(full: readonly string[], shortened: readonly string[][
   );
 }
 
-/** The feeds of a step, decided by (seed, step) alone. */
+/** What is said of a series at a step, and what that claims: clauses in its own words, or claims of a paraphrase. */
+export interface Said {
+  readonly text: string;
+  readonly claims: readonly string[];
+}
+
+const written = (sentences: readonly string[][]): string =>
+  sentences.map((clauses) => `${clauses.join(', ')}.`).join(' ');
+
+/** Some of a series' text, its header sentence in other words in the given share of cases. */
+export function sayOf(series: Series, share: number, random: Random): Said {
+  const sentences = shorten(series.text, random);
+  if (!random.chance(share)) return { text: written(sentences), claims: sentences.flat() };
+  const [other] = paraphrases(factsOf(series), 1, random.int(2 ** 31));
+  const header = clausesOf(series.text)[0]?.[0];
+  const rest = sentences.filter((clauses) => clauses[0] !== header);
+  return {
+    text: [other!.text.toLowerCase(), written(rest)].filter(Boolean).join(' '),
+    claims: [...other!.claims, ...rest.flat()],
+  };
+}
+
+/** [images, texts] +1 where everything that is said is also so of the image, else -1. */
+export function saidPairs(series: readonly Series[], said: readonly Pick<Said, 'claims'>[]): Float32Array {
+  const known = series.map((one) => new Set([...clausesOf(one.text).flat(), ...claimsOf(factsOf(one))]));
+  return Float32Array.from(
+    known.flatMap((set) => said.map(({ claims }) => (claims.every((claim) => set.has(claim)) ? 1 : -1))),
+  );
+}
+
+/**
+ * The feeds of a rank's share of a step, decided by (seed, step) and which series they are of. What the texts claim is
+ * told to all ranks, so that each knows which of all texts are true of its images.
+ */
 export async function alignBatch(
   cache: VolumeCache,
   series: readonly Series[],
   tokenizer: TextTokenizer,
   config: ModelConfig,
   recipe: AlignRecipe,
-  { seed, step, batch }: { seed: number; step: number; batch: number },
-): Promise<{ feeds: Record<string, TypedArray>; tokens: number }> {
+  at: StepShare,
+): Promise<Batch> {
   const sets: TokenSet[] = [];
-  const full: string[] = [];
-  const said: string[][][] = [];
-  for (const [i, wanted] of seriesOfStep(series, seed, step, batch).entries()) {
+  const shown: Series[] = [];
+  const said: Said[] = [];
+  for (const { index, wanted } of shareOfStep(series, at)) {
     const { prepared, series: found } = await usable(cache, series, wanted);
-    const random = new Random(seed, step, i);
+    const random = new Random(at.seed, at.step, index);
     sets.push(drawView(prepared, config.samples, recipe.view, recipe.augmentation, random));
-    full.push(found.text);
-    said.push(shorten(found.text, random));
+    shown.push(found);
+    said.push(sayOf(found, recipe.paraphrase, random));
   }
-  const texts = said.map((sentences) => sentences.map((clauses) => `${clauses.join(', ')}.`).join(' '));
+  const texts = said.map(({ text }) => text);
   const { ids, mask } = tokenizer.encodeBatch(texts, config.textLength);
-  const feeds: Record<string, TypedArray> = {
-    'text.ids': ids,
-    'text.mask': mask,
-    pairs: truePairs(full, said),
-  };
+  const feeds: Batch['feeds'] = { 'text.ids': ids, 'text.mask': mask };
   for (const [name, data] of Object.entries(imageBatch(sets, recipe.view.tokens, config.samples)))
     feeds[`view.${name}`] = data as Float32Array;
-  return { feeds, tokens: sets.reduce((sum, set) => sum + set.count, 0) };
+  return {
+    feeds,
+    tokens: sets.reduce((sum, set) => sum + set.count, 0),
+    tell: Buffer.from(JSON.stringify(said.map(({ claims }) => claims))),
+    hear(all) {
+      const claims = all.flatMap((bytes) => JSON.parse(Buffer.from(bytes).toString()) as string[][]);
+      return {
+        pairs: saidPairs(
+          shown,
+          claims.map((one) => ({ claims: one })),
+        ),
+      };
+    },
+  };
 }

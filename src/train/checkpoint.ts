@@ -1,5 +1,5 @@
 /** Checkpoints: everything a run needs to go on bit for bit, written so that a kill at any moment leaves a whole one. */
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkpointsOf, MODEL_FILE, writeModel, type ModelFile } from '../models/model-file.js';
 import { readSafetensors, writeSafetensors } from '../models/safetensors.js';
@@ -31,8 +31,12 @@ export async function saveCheckpoint(
     const tensors = Object.entries(state).map(([key, data]) => ({ name: key, shape: [data.length], data }));
     await writeSafetensors(join(partial, 'state.safetensors'), tensors);
     await writeFile(join(partial, 'state.json'), JSON.stringify({ step }));
+    // On the disk before it takes its name, and the name before older ones go: whole after a power cut as well.
+    for (const file of await readdir(partial)) await sync(join(partial, file));
+    await sync(partial);
     await rm(join(folder, name), { recursive: true, force: true });
     await rename(partial, join(folder, name));
+    await sync(folder);
   } catch (error) {
     // Half a checkpoint would hold on to what may be the last of the disk.
     await removePartial(folder).catch(() => undefined);
@@ -40,6 +44,16 @@ export async function saveCheckpoint(
   }
   for (const old of (await checkpointsOf(run)).slice(0, -KEEP))
     await rm(old.path, { recursive: true, force: true });
+}
+
+/** Waits until a file's bytes, or a folder's names, are on the disk. */
+async function sync(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Removes what kills have left of checkpoints that were being written. */
@@ -105,7 +119,8 @@ function parseSettings(path: string, text: string): Record<string, unknown> {
   throw new TrainError(`train: ${path} must hold the settings of a run, but is damaged; start a new run`);
 }
 
-async function makeFolder(path: string): Promise<void> {
+/** Makes a folder of a run. @throws TrainError in words. */
+export async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true });
   } catch (error) {

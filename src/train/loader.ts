@@ -1,5 +1,6 @@
 /** From corpus rows to prepared volumes, within a bounded memory, and the order in which training meets them. */
 import type { Series } from '../corpus/series.js';
+import type { Ranks } from '../graph/index.js';
 import { Random } from '../volume/random.js';
 import { Prepared } from '../volume/tokens.js';
 import { VolumeError, type Volume } from '../volume/volume.js';
@@ -79,6 +80,38 @@ export function seriesOfStep(series: readonly Series[], seed: number, step: numb
     }
     return series[order[position % series.length]!]!;
   });
+}
+
+/** One step of a run, as seen by one rank. */
+export interface StepShare {
+  readonly seed: number;
+  readonly step: number;
+  /** Series of the step over all ranks. */
+  readonly batch: number;
+  /** Whose share of them; a process alone unless given. */
+  readonly ranks?: Ranks;
+}
+
+/** How many of `batch` series each of `size` ranks has. @throws TrainError unless they divide. */
+export function shareOf(batch: number, size: number): number {
+  if (batch % size !== 0)
+    throw new TrainError(
+      `train: the batch must divide over the ranks and accumulated parts, got ${batch} series and ${size}; ` +
+        `use a multiple of ${size}, e.g. --batch ${Math.ceil(batch / size) * size}`,
+    );
+  return batch / size;
+}
+
+/**
+ * The series of a step that are this rank's, in order, each with its index in the whole step: what is drawn for a
+ * series follows from that, so that the step is the same however many ranks share it.
+ */
+export function shareOfStep(series: readonly Series[], at: StepShare): { index: number; wanted: Series }[] {
+  const { rank, size } = at.ranks ?? { rank: 0, size: 1 };
+  const count = shareOf(at.batch, size);
+  return seriesOfStep(series, at.seed, at.step, at.batch)
+    .map((wanted, index) => ({ index, wanted }))
+    .slice(rank * count, (rank + 1) * count);
 }
 
 /** The prepared volume of `series`, or of the next one in corpus order that can be used. */

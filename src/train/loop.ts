@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import type { Graph, TypedArray } from '../graph/index.js';
 import type { ModelFile } from '../models/model-file.js';
 import type { Params } from '../nn/index.js';
-import { adamw, stepInputs, warmupCosine } from '../optim/index.js';
+import { SingleProcess, type Communicator } from '../mpi/index.js';
+import { warmupCosine } from '../optim/index.js';
 import { openDevice, type Device, type DeviceBuffer, type DeviceKind } from '../runtime/index.js';
 import {
   bindRun,
@@ -15,12 +16,29 @@ import {
   trimMetrics,
   type FlatState,
 } from './checkpoint.js';
+import { onRankZero, shareState } from './job.js';
 import { TrainError } from './loader.js';
+import { lockRun } from './run-lock.js';
+import { loadStaged } from './staged.js';
+import { openState } from './state.js';
+
+/** What one rank feeds to the program for one part of a step. */
+export interface Batch {
+  readonly feeds: Record<string, TypedArray>;
+  /** Tokens in them. */
+  readonly tokens: number;
+  /** What the other ranks must know of this share, and the feeds that follow from what all tell, by rank. */
+  readonly tell?: Uint8Array;
+  readonly hear?: (all: readonly Uint8Array[]) => Record<string, TypedArray>;
+}
 
 /** What is trained: a program that turns flat weights and a batch into a flat gradient and named losses. */
 export interface Objective {
   readonly params: Params;
-  /** Inputs `params` (and `teacher`) flat, and the batch; outputs `grads` flat and the scalars of `losses`. */
+  /**
+   * Inputs `params` (and `teacher`) flat, and the batch; outputs `grads` flat and the scalars of `losses`. On several
+   * ranks each output is this rank's part of a sum.
+   */
   readonly program: Graph;
   /** Scalars to log; the first is the loss. */
   readonly losses: readonly string[];
@@ -29,8 +47,13 @@ export interface Objective {
   readonly teacher: boolean;
   /** Elements that may change, 1 or 0; everything unless given. Weight decay respects it. */
   readonly trainable?: Float32Array;
-  /** Feeds of a step (from 0), decided by the step alone, and how many tokens they hold. */
-  batch(step: number): Promise<{ feeds: Record<string, TypedArray>; tokens: number }>;
+  /**
+   * This rank's share of part `part` (of `parts` whose gradients are averaged) of a step, both from 0; decided by them
+   * alone. The parts of a whole run are numbered `step * parts + part`.
+   */
+  batch(step: number, part: number): Promise<Batch>;
+  /** Parts of a step; 1 unless given. */
+  readonly parts?: number;
   /** What of the flat weights becomes the model file: the teacher where there is one. */
   model(weights: Float32Array, step: number): ModelFile;
   /** Measures of the present weights on held-out data, logged every `probeEvery` steps. */
@@ -58,7 +81,9 @@ export interface TrainOptions {
   readonly probeEvery: number;
   readonly device: DeviceKind;
   readonly threads?: number;
-  /** When it fires, the loop stops after the present step and writes a checkpoint. */
+  /** The processes that share the work; this one alone unless given. Rank 0 writes the run and calls back. */
+  readonly ranks?: Communicator;
+  /** When it fires on any rank, all stop after the present step and a checkpoint is written. */
   readonly signal?: AbortSignal;
   readonly onStep?: (metrics: StepMetrics) => void;
   /** Called once the run folder is this run's, before anything is learnt. */
@@ -76,132 +101,138 @@ export interface TrainResult {
 
 /**
  * Trains until `steps` are done. Resuming continues from the newest checkpoint bit for bit, since a batch depends on
- * its step only and all state is in the checkpoint.
+ * its step only and all state is in the checkpoint. On another number of ranks it continues to float accuracy.
  * @throws TrainError for a run folder that holds another run or cannot be written, and when a loss or gradient stops
- * being finite.
+ * being finite; CorpusError for one that another process is writing to.
  */
 export async function train(objective: Objective, options: TrainOptions): Promise<TrainResult> {
+  const ranks = options.ranks ?? new SingleProcess();
+  let unlock = (): Promise<void> => Promise.resolve();
   try {
-    return await trainInto(options.run, objective, options);
+    const saved = await onRankZero(ranks, 'start the run', async () => {
+      unlock = await lockRun(options.run);
+      await bindRun(options.run, options.settings, options.resume);
+      const found = options.resume ? await loadCheckpoint(options.run) : null;
+      await trimMetrics(options.run, found?.step ?? 0);
+      await options.onStart?.();
+      return found;
+    });
+    return await trainFrom(await shareState(ranks, saved), ranks, objective, options);
   } catch (error) {
     throw runFailure(options.run, error);
+  } finally {
+    await unlock();
   }
 }
 
-async function trainInto(run: string, objective: Objective, options: TrainOptions): Promise<TrainResult> {
-  const { steps, schedule } = options;
-  await bindRun(run, options.settings, options.resume);
-  const saved = options.resume ? await loadCheckpoint(run) : null;
-  await trimMetrics(run, saved?.step ?? 0);
-  await options.onStart?.();
-
+async function trainFrom(
+  saved: { step: number; state: FlatState } | null,
+  ranks: Communicator,
+  objective: Objective,
+  options: TrainOptions,
+): Promise<TrainResult> {
+  const { steps, schedule, run } = options;
+  const { parts = 1 } = objective;
   const device = await openDevice({
     kind: options.device,
     ...(options.threads !== undefined && { threads: options.threads }),
   });
-  const log = createWriteStream(join(run, METRICS_FILE), { flags: 'a' });
-  const logFailed = new Promise<never>((_, reject) => log.on('error', reject));
+  const log = ranks.rank === 0 ? createWriteStream(join(run, METRICS_FILE), { flags: 'a' }) : null;
+  const logFailed = new Promise<never>((_, reject) => log?.on('error', reject));
   logFailed.catch(() => undefined);
   try {
-    const { size } = objective.params;
     const start = startingState(objective, saved?.state ?? null);
-    const buffer = (name: string): Promise<DeviceBuffer> => device.buffer('float32', [size], start[name]);
-    const [params, m, v] = [await buffer('params'), await buffer('m'), await buffer('v')];
-    const teacher = objective.teacher ? await buffer('teacher') : null;
-    const grads = await device.buffer('float32', [size]);
-    const decay = await device.buffer('float32', [size], decayOf(objective));
-    const optimiser = { size, beta2: 0.99, clipNorm: schedule.clipNorm, teacher: teacher !== null };
-    const gradient = await device.load(objective.program);
-    const update = await device.load(adamw(optimiser));
+    const { size } = objective.params;
+    const shape = { size, clipNorm: schedule.clipNorm, beta2: 0.99, decay: decayOf(objective), parts };
+    const state = await openState(device, ranks, shape, start);
+    const gradient = await loadStaged(device, objective.program, ranks);
 
     const save = async (step: number): Promise<void> => {
-      const flat: Record<string, Float32Array> = {
-        params: (await params.read()) as Float32Array,
-        m: (await m.read()) as Float32Array,
-        v: (await v.read()) as Float32Array,
-      };
-      if (teacher) flat.teacher = (await teacher.read()) as Float32Array;
-      await saveCheckpoint(run, step, objective.model(flat.teacher ?? flat.params!, step), flat);
+      const flat = await state.whole();
+      if (ranks.rank === 0)
+        await saveCheckpoint(run, step, objective.model(flat.teacher ?? flat.params!, step), flat);
     };
 
     let step = saved?.step ?? 0;
     let savedAt = step;
-    let next = step < steps ? objective.batch(step) : null;
-    while (next && step < steps && !options.signal?.aborted) {
+    let stopped = options.signal?.aborted === true && ranks.size === 1;
+    const prepare = (part: number): Promise<Batch> | null => {
+      const at = Math.floor(part / parts);
+      if (at >= steps) return null;
+      const batch = objective.batch(at, part % parts);
+      batch.catch(() => undefined);
+      return batch;
+    };
+    let next = stopped ? null : prepare(step * parts);
+    while (next && step < steps && !stopped) {
       const began = performance.now();
-      const { feeds, tokens } = await next;
-      const waited = performance.now() - began;
-      const running = gradient.run(
-        { ...feeds, params, ...(teacher && { teacher }) },
-        { into: { grads }, fetch: objective.losses },
-      );
-      // The next batch is cut on this thread while the device computes on its own.
-      next = step + 1 < steps ? objective.batch(step + 1) : null;
-      next?.catch(() => undefined);
-      const losses = await running;
+      let waited = 0;
+      // Sums over the ranks: losses, tokens, whether one of them is to stop.
+      const tally = new Float64Array(objective.losses.length + 2);
+      for (let part = 0; part < parts; part++) {
+        const asked = performance.now();
+        const { feeds, tokens, tell, hear } = (await next)!;
+        waited += performance.now() - asked;
+        const heard = tell && hear ? hear(await ranks.allgatherBytes(tell)) : {};
+        const running = state.learn(gradient, { ...feeds, ...heard }, objective.losses);
+        // The next batch is cut on this thread while the device computes on its own.
+        next = prepare(step * parts + part + 1);
+        const losses = await running;
+        objective.losses.forEach((name, n) => (tally[n]! += (losses[name]![0] as number) / parts));
+        tally[objective.losses.length]! += tokens;
+      }
+      if (options.signal?.aborted) tally[objective.losses.length + 1] = 1;
+      const [from, to] = schedule.teacherMomentum;
       const learningRate = warmupCosine(step + 1, {
         peak: schedule.learningRate,
         floor: schedule.learningRate / 100,
         warmupSteps: schedule.warmupSteps,
         totalSteps: steps,
       });
-      const [from, to] = schedule.teacherMomentum;
-      const momentum = to - ((to - from) * (1 + Math.cos((Math.PI * step) / steps))) / 2;
-      const { gradNorm } = await update.run(
-        {
-          params,
-          grads,
-          m,
-          v,
-          decay,
-          ...(teacher && { teacher }),
-          ...stepInputs(optimiser, {
-            step: step + 1,
-            learningRate,
-            weightDecay: schedule.weightDecay,
-            momentum,
-          }),
-        },
-        {
-          into: { newParams: params, newM: m, newV: v, ...(teacher && { newTeacher: teacher }) },
-          fetch: ['gradNorm'],
-        },
-      );
+      const gradNorm = await state.update({
+        step: step + 1,
+        learningRate,
+        weightDecay: schedule.weightDecay,
+        momentum: to - ((to - from) * (1 + Math.cos((Math.PI * step) / steps))) / 2,
+      });
+      await ranks.allreduceSum(tally);
       step++;
-      const parts = Object.fromEntries(objective.losses.map((name) => [name, losses[name]![0] as number]));
-      const norm = gradNorm![0] as number;
-      if (![...Object.values(parts), norm].every(Number.isFinite))
+      const losses = Object.fromEntries(objective.losses.map((name, n) => [name, tally[n]!]));
+      if (![...Object.values(losses), gradNorm].every(Number.isFinite))
         throw new TrainError(
-          `train: step ${step} gave ${JSON.stringify({ ...parts, gradNorm: norm })}, which is not finite; ` +
+          `train: step ${step} gave ${JSON.stringify({ ...losses, gradNorm })}, which is not finite; ` +
             `lower --learning-rate, or resume from the checkpoint of step ${savedAt}`,
         );
       const seconds = (performance.now() - began) / 1000;
-      const probe =
-        objective.probe && (step % options.probeEvery === 0 || step === steps)
-          ? await objective.probe(device, teacher ?? params)
-          : {};
-      const metrics: StepMetrics = {
-        step,
-        loss: parts[objective.losses[0]!]!,
-        ...parts,
-        learningRate,
-        gradNorm: norm,
-        tokensPerSecond: Math.round(tokens / seconds),
-        waitShare: Number((waited / 1000 / seconds).toFixed(3)),
-        ...probe,
-      };
-      log.write(`${JSON.stringify(metrics)}\n`);
-      options.onStep?.(metrics);
+      stopped = tally.at(-1)! > 0;
+      if (log) {
+        const probe =
+          objective.probe && (step % options.probeEvery === 0 || step === steps)
+            ? await objective.probe(device, state.teacher ?? state.params)
+            : {};
+        const metrics: StepMetrics = {
+          step,
+          loss: losses[objective.losses[0]!]!,
+          ...losses,
+          learningRate,
+          gradNorm,
+          tokensPerSecond: Math.round(tally.at(-2)! / seconds),
+          waitShare: Number((waited / 1000 / seconds).toFixed(3)),
+          ...probe,
+        };
+        log.write(`${JSON.stringify(metrics)}\n`);
+        options.onStep?.(metrics);
+      }
       if (step % options.checkpointEvery === 0 && step < steps) {
         await save(step);
         savedAt = step;
       }
     }
     if (savedAt < step || saved === null) await save(step);
-    await Promise.race([new Promise<void>((resolve) => log.end(resolve)), logFailed]);
+    if (log) await Promise.race([new Promise<void>((resolve) => log.end(resolve)), logFailed]);
     return { step, interrupted: step < steps };
   } finally {
-    log.destroy();
+    log?.destroy();
     await device.close();
   }
 }

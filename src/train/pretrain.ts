@@ -12,6 +12,7 @@ import {
   reshape,
   slice,
   stopGradient,
+  type Ranks,
   type TypedArray,
   type Value,
 } from '../graph/index.js';
@@ -23,7 +24,7 @@ import { Params, type Scope } from '../nn/index.js';
 import type { Series } from '../corpus/series.js';
 import { Random } from '../volume/random.js';
 import type { TokenSet } from '../volume/tokens.js';
-import { seriesOfStep, usable, type VolumeCache } from './loader.js';
+import { shareOf, shareOfStep, usable, type StepShare, type VolumeCache } from './loader.js';
 import {
   dinoLoss,
   ibotLoss,
@@ -98,15 +99,18 @@ const masksOf = (recipe: PretrainRecipe): number =>
 /**
  * The program of one step: inputs `params` and `teacher` (flat), `teacherTemperature` and the views; outputs `grads`
  * (flat) and the scalars `loss`, `dino`, `ibot`, `koleo`. Global views lie crop-major: [crop 0 of every image, crop 1
- * of every image].
+ * of every image]. With several ranks, `batch` is that of all, the views are this rank's share, and gradient and losses
+ * are parts that add up to those of the whole batch.
  */
 export function pretrainStep(
   params: Params,
   config: ModelConfig,
   recipe: PretrainRecipe,
-  batch: number,
+  wholeBatch: number,
+  ranks?: Ranks,
 ): Graph {
-  const graph = new Graph('pretrain');
+  const graph = new Graph('pretrain', ranks);
+  const batch = shareOf(wholeBatch, graph.ranks.size);
   const flat = graph.input('params', 'float32', [params.size]);
   const teacherFlat = graph.input('teacher', 'float32', [params.size]);
   const temperature = graph.input('teacherTemperature', 'float32', []);
@@ -151,7 +155,7 @@ export function pretrainStep(
   const tokenLogits = prototypeHead(student.child('ibot'), pick(hidden.tokens), recipe.head);
   const ibot = ibotLoss(tokenTargets, tokenLogits, maskWeight, recipe.studentTemperature);
   const half = (c: number): Value => koleoLoss(slice(whole, [c * batch], [(c + 1) * batch]));
-  const koleo = batch > 1 ? div(add(half(0), half(1)), 2) : mul(stopGradient(dino), 0);
+  const koleo = wholeBatch > 1 ? div(add(half(0), half(1)), 2) : mul(stopGradient(dino), 0);
   const { weights } = recipe;
   const loss = add(add(mul(dino, weights.dino), mul(ibot, weights.ibot)), mul(koleo, weights.koleo));
 
@@ -169,19 +173,21 @@ export function teacherTemperature(recipe: PretrainRecipe, step: number, steps: 
   return from + (to - from) * Math.min(1, step / Math.max(1, share * steps));
 }
 
-/** The feeds of a step's views, decided by (seed, step) alone. */
+/** The feeds of a rank's views of a step, decided by (seed, step) and which series they are of. */
 export async function pretrainBatch(
   cache: VolumeCache,
   series: readonly Series[],
   config: ModelConfig,
   recipe: PretrainRecipe,
-  { seed, step, batch }: { seed: number; step: number; batch: number },
+  at: StepShare,
 ): Promise<{ feeds: Record<string, TypedArray>; tokens: number }> {
+  const share = shareOfStep(series, at);
+  const batch = share.length;
   const globals: TokenSet[] = [];
   const locals: TokenSet[] = [];
-  for (const [i, wanted] of seriesOfStep(series, seed, step, batch).entries()) {
+  for (const [i, { index, wanted }] of share.entries()) {
     const { prepared } = await usable(cache, series, wanted);
-    const random = new Random(seed, step, i);
+    const random = new Random(at.seed, at.step, index);
     for (let c = 0; c < 2; c++)
       globals[c * batch + i] = drawView(prepared, config.samples, recipe.global, recipe.augmentation, random);
     for (let c = 0; c < recipe.locals; c++)
@@ -195,7 +201,10 @@ export async function pretrainBatch(
   };
   put('global', globals, n);
   if (recipe.locals > 0) put('local', locals, recipe.local.tokens);
-  const masks = maskTokens(globals, n, masksOf(recipe), new Random(seed, step, -1));
+  const masks = maskTokens(globals, n, masksOf(recipe), (row) => {
+    const { index } = share[row % batch]!;
+    return new Random(at.seed, at.step, index, Math.floor(row / batch));
+  });
   feeds['global.masked'] = masks.masked;
   feeds['global.maskIndex'] = masks.index;
   feeds['global.maskWeight'] = masks.weight;
@@ -205,19 +214,20 @@ export async function pretrainBatch(
 
 /**
  * Chooses tokens to hide in each view: 10 % of them up to `most`, half of the time those nearest to a random token (a
- * missing region of anatomy), half of the time scattered. `index` points into [views * length]; unused places have
- * weight 0; the weights of a view add up to 1.
+ * missing region of anatomy), half of the time scattered; `randomOf` gives the generator of a row. `index` points into
+ * [views * length]; unused places point to hidden tokens again and have weight 0; the weights of a view add up to 1.
  */
 export function maskTokens(
   views: readonly TokenSet[],
   length: number,
   most: number,
-  random: Random,
+  randomOf: (row: number) => Random,
 ): { masked: Float32Array; index: Int32Array; weight: Float32Array } {
   const masked = new Float32Array(views.length * length);
   const index = new Int32Array(views.length * most);
   const weight = new Float32Array(views.length * most);
   views.forEach((view, row) => {
+    const random = randomOf(row);
     const ratio = random.uniform(0.1, most / length);
     const count = Math.max(1, Math.min(most, Math.floor(view.count * ratio)));
     let chosen: ArrayLike<number> = random.sample(view.count, count);
@@ -230,11 +240,11 @@ export function maskTokens(
         .sort((a, b) => distance(a) - distance(b))
         .slice(0, count);
     }
-    for (let m = 0; m < chosen.length; m++) {
-      const at = row * length + chosen[m]!;
+    for (let m = 0; m < most; m++) {
+      const at = row * length + chosen[m % chosen.length]!;
       masked[at] = 1;
       index[row * most + m] = at;
-      weight[row * most + m] = 1 / chosen.length;
+      weight[row * most + m] = m < chosen.length ? 1 / chosen.length : 0;
     }
   });
   return { masked, index, weight };

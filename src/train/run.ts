@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { allowed, requireUse } from '../corpus/rights.js';
 import type { Series } from '../corpus/series.js';
 import { splitOf as patientSplit } from '../corpus/split.js';
+import { SingleProcess, type Communicator } from '../mpi/index.js';
 import { openModel, type ModelFile } from '../models/model-file.js';
 import type { Provenance } from '../models/provenance.js';
 import type { NamedTensor } from '../models/safetensors.js';
@@ -10,7 +11,8 @@ import { modelConfig, ModelError, type ModelConfig } from '../models/sizes.js';
 import type { Params } from '../nn/index.js';
 import { TextTokenizer, trainWordPiece } from '../text/tokenizer.js';
 import { ALIGN, alignBatch, alignParams, alignStep, type AlignRecipe } from './align.js';
-import { TrainError, VolumeCache, type VolumeSource } from './loader.js';
+import { threadsPerRank } from './job.js';
+import { shareOf, TrainError, VolumeCache, type VolumeSource } from './loader.js';
 import { train, type Objective, type StepMetrics, type TrainResult } from './loop.js';
 import {
   PRETRAIN,
@@ -37,6 +39,10 @@ export interface RunOptions {
   readonly steps: number;
   /** Series a step, over all ranks. */
   readonly batch: number;
+  /** Parts into which a step's batch is cut to save memory; losses couple the series of a part. 1 unless given. */
+  readonly accumulate?: number;
+  /** The processes that share the work, from `openCommunicator`; this one alone unless given. */
+  readonly ranks?: Communicator;
   readonly seed: number;
   readonly resume?: boolean;
   /** SQL condition on the series to use; all unless given. */
@@ -92,7 +98,11 @@ async function byPatient(doing: string, options: RunOptions): Promise<Split> {
         ? 'train: the corpus holds no series; fill it with "precess ingest"'
         : `train: no series of the corpus matches "${options.where}"; "precess corpus show" tells what there is`,
     );
-  const all = requireUse(found, 'train', { doing, ...(options.warn && { warn: options.warn }) });
+  const all = requireUse(found, 'train', {
+    doing,
+    // What is true of the corpus needs to be said once.
+    ...(options.warn && !options.ranks?.rank && { warn: options.warn }),
+  });
   const share = options.heldOut ?? DEFAULTS.heldOut;
   const isHeldOut = ({ patientId }: Series): boolean =>
     patientSplit(patientId, options.seed, share) === 'held-out';
@@ -124,17 +134,45 @@ function fingerprint(series: readonly Series[]): string {
 }
 
 function commonSettings(kind: string, options: RunOptions, split: Split): Record<string, unknown> {
-  const { size, batch, seed, learningRate, heldOut = DEFAULTS.heldOut } = options;
-  return { kind, size, batch, seed, learningRate, heldOut, series: fingerprint(split.training) };
+  const { size, batch, seed, learningRate, heldOut = DEFAULTS.heldOut, accumulate = 1 } = options;
+  return {
+    kind,
+    size,
+    batch,
+    ...(accumulate > 1 && { accumulate }),
+    seed,
+    learningRate,
+    heldOut,
+    series: fingerprint(split.training),
+  };
 }
 
-function loopOptions(
+/** How a step's batch is shared out: among parts one after another, and the ranks side by side. */
+function sharing({ batch, accumulate = 1, ranks = new SingleProcess() }: RunOptions) {
+  shareOf(batch, accumulate * ranks.size);
+  const part = batch / accumulate;
+  return {
+    ranks,
+    parts: accumulate,
+    /** Series of a part over all ranks. */
+    part,
+    at: (seed: number, step: number, n: number) => ({
+      seed,
+      step: step * accumulate + n,
+      batch: part,
+      ranks,
+    }),
+  };
+}
+
+async function loopOptions(
   options: RunOptions,
   settings: Record<string, unknown>,
   provenance: Provenance,
   momentum: readonly [number, number],
 ) {
-  const { run, steps, resume = false, signal, onStep, threads, corpus, warn = () => undefined } = options;
+  const { run, steps, resume = false, signal, onStep, corpus, warn = () => undefined, ranks } = options;
+  const threads = options.threads ?? (ranks && (await threadsPerRank(ranks)));
   return {
     async onStart() {
       if (corpus.dir !== undefined) await registerWith(corpus.dir, provenance, run, resume, warn);
@@ -154,6 +192,7 @@ function loopOptions(
     probeEvery: options.probeEvery ?? DEFAULTS.probeEvery,
     device: options.device ?? DEFAULTS.device,
     ...(threads !== undefined && { threads }),
+    ...(ranks && { ranks }),
     ...(signal && { signal }),
     ...(onStep && { onStep }),
   };
@@ -173,7 +212,8 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
   const split = await byPatient('pretrain', options);
   const cache = cacheOf(options);
   const params = pretrainParams(config, recipe);
-  const { seed, batch, steps } = options;
+  const { seed, steps } = options;
+  const { ranks, parts, part, at } = sharing(options);
   const settings = commonSettings(
     'pretrain',
     { ...options, learningRate: options.learningRate ?? 5e-4 },
@@ -182,16 +222,13 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
   const provenance = provenanceOf('pretrain', settings, split.training);
   const objective: Objective = {
     params,
-    program: pretrainStep(params, config, recipe, batch),
+    program: pretrainStep(params, config, recipe, part, ranks),
+    parts,
     losses: ['loss', 'dino', 'ibot', 'koleo'],
     initial: params.initialize(seed),
     teacher: true,
-    async batch(step) {
-      const { feeds, tokens } = await pretrainBatch(cache, split.training, config, recipe, {
-        seed,
-        step,
-        batch,
-      });
+    async batch(step, n) {
+      const { feeds, tokens } = await pretrainBatch(cache, split.training, config, recipe, at(seed, step, n));
       feeds.teacherTemperature = Float32Array.of(teacherTemperature(recipe, step, steps));
       return { feeds, tokens };
     },
@@ -208,7 +245,7 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
   };
   // A teacher that keeps 99 % of itself a step would, in a short run, end as it began.
   const momentum = Math.min(0.996, Math.max(0.9, 1 - 8 / steps));
-  return train(objective, loopOptions(options, settings, provenance, [momentum, 1]));
+  return train(objective, await loopOptions(options, settings, provenance, [momentum, 1]));
 }
 
 /** Aligns the image encoder with a text encoder on the texts of the corpus. Series without a text are left out. */
@@ -227,25 +264,25 @@ export async function align(options: AlignOptions): Promise<TrainResult> {
   const tokenizer = new TextTokenizer(
     start?.tokenizer ?? trainWordPiece(split.training.map(({ text }) => text)),
   );
-  const params = alignParams(config, tokenizer.vocabSize, options.batch);
-  const { seed, batch } = options;
+  const { ranks, parts, part, at } = sharing(options);
+  const params = alignParams(config, tokenizer.vocabSize, part);
+  const { seed } = options;
   const settings = {
     ...commonSettings('align', { ...options, learningRate: options.learningRate ?? 5e-4 }, split),
     freezeImage: recipe.freezeImage,
     start: start ? { step: start.step, tokenizer: start.tokenizer !== null } : null,
   };
-  const batchOf = (step: number) =>
-    alignBatch(cache, split.training, tokenizer, config, recipe, { seed, step, batch });
   const initial = startFrom(params, params.initialize(seed), start);
   const provenance = provenanceOf('align', settings, split.training, start?.provenance);
   const objective: Objective = {
     params,
-    program: alignStep(params, config, tokenizer.vocabSize, recipe, batch),
+    program: alignStep(params, config, tokenizer.vocabSize, recipe, part, ranks),
+    parts,
     losses: ['loss'],
     initial,
     teacher: false,
     ...(recipe.freezeImage && { trainable: trainable(params) }),
-    batch: batchOf,
+    batch: (step, n) => alignBatch(cache, split.training, tokenizer, config, recipe, at(seed, step, n)),
     model: (weights, step) => ({
       config,
       tokenizer: tokenizer.json,
@@ -257,7 +294,7 @@ export async function align(options: AlignOptions): Promise<TrainResult> {
       probe: knnProbe(params, config, cache, split.training, split.heldOut),
     }),
   };
-  return train(objective, loopOptions(options, settings, provenance, [1, 1]));
+  return train(objective, await loopOptions(options, settings, provenance, [1, 1]));
 }
 
 function alignConfig(size: string, start: ModelFile | null): ModelConfig {

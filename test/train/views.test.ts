@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { clausesOf, shorten, truePairs } from '../../src/train/align.js';
+import { clausesOf, saidPairs, sayOf, shorten, truePairs } from '../../src/train/align.js';
 import { seriesOfStep } from '../../src/train/loader.js';
 import { maskTokens } from '../../src/train/pretrain.js';
 import { drawView } from '../../src/train/views.js';
@@ -73,7 +73,7 @@ describe('drawView', () => {
 describe('maskTokens', () => {
   it('hides between a tenth and half of a view, and its weights add up to 1 a view', () => {
     const views = Array.from({ length: 6 }, () => tokenize(prepared, { patchMm: 16, samples: 8, limit: 64 }));
-    const { masked, index, weight } = maskTokens(views, 64, 32, new Random(1));
+    const { masked, index, weight } = maskTokens(views, 64, 32, (row) => new Random(1, row));
     for (let row = 0; row < 6; row++) {
       const hidden = masked.subarray(row * 64, (row + 1) * 64).reduce((a, b) => a + b, 0);
       expect(hidden).toBeGreaterThanOrEqual(6);
@@ -123,5 +123,60 @@ describe('pairs of images and texts', () => {
       expect(short.flat().length).toBeGreaterThan(0);
       expect([...truePairs([knee], [short])]).toEqual([1]);
     }
+  });
+
+  describe('with paraphrases', () => {
+    const row = (over: Partial<Series>): Series =>
+      ({
+        plane: 'sagittal',
+        contrast: 'T2w',
+        bodyPart: 'KNEE',
+        description: 't2 tse sag',
+        fieldStrengthT: 3,
+        spacingMm: [0.4, 0.4, 3],
+        text: knee,
+        ...over,
+      }) as Series;
+    const series = [
+      row({}),
+      // The same in all but what the report says.
+      row({ text: 'Sagittal T2 of the knee, 3 T, 3 mm slices. No effusion.' }),
+      row({
+        plane: 'axial',
+        contrast: 'T1w',
+        bodyPart: 'BRAIN',
+        description: 't1 se tra',
+        text: 'Axial T1 of the brain, 3 T, 3 mm slices.',
+      }),
+    ];
+
+    it('says what is true of the image, in its own words or in others', () => {
+      for (let seed = 0; seed < 60; seed++) {
+        const said = sayOf(series[0]!, seed % 2, new Random(seed));
+        expect(said.text).toMatch(/\w.*\.$/);
+        expect([...saidPairs([series[0]!], [said])]).toEqual([1]);
+      }
+    });
+
+    it('counts other words for the same facts as true of a like image, and not of an unlike one', () => {
+      const texts = new Set<string>();
+      for (let seed = 0; seed < 60; seed++) {
+        const said = sayOf(series[2]!, 1, new Random(seed));
+        texts.add(said.text);
+        const pairs = saidPairs(series, [said]);
+        // A paraphrase that names plane, contrast or part says something that the knees are not.
+        const tells = /axial|transverse|t1|brain|head/.test(said.text);
+        expect([...pairs]).toEqual(tells ? [-1, -1, 1] : [pairs[0], pairs[1], 1]);
+      }
+      expect(texts.size).toBeGreaterThan(20);
+    });
+
+    it('keeps the report apart: like images with other findings are told apart by them alone', () => {
+      for (let seed = 0; seed < 60; seed++) {
+        const said = sayOf(series[0]!, 1, new Random(seed));
+        const finding = /joint effusion/.test(said.text);
+        expect([...saidPairs(series, [said])].slice(0, 2)).toEqual([1, finding ? -1 : 1]);
+      }
+    });
   });
 });

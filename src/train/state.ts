@@ -1,0 +1,294 @@
+/** What a run changes at every step: weights, Adam's moments, the teacher; whole on one rank, shared out on several. */
+import { add, Graph, mul, type TypedArray } from '../graph/index.js';
+import type { Communicator } from '../mpi/index.js';
+import { adamw, movingAverage, stepInputs, type AdamWConfig, type StepScalars } from '../optim/index.js';
+import type { Device, DeviceBuffer, Program, RunInput } from '../runtime/index.js';
+import type { FlatState } from './checkpoint.js';
+import type { Runnable } from './staged.js';
+
+export interface StateOptions {
+  /** Elements of the flat vectors. */
+  readonly size: number;
+  readonly clipNorm: number;
+  readonly beta2: number;
+  /** 1 where weight decay applies, else 0. */
+  readonly decay: Float32Array;
+  /** Parts of a step whose gradients are added up. */
+  readonly parts: number;
+}
+
+/** All calls are collective. */
+export interface TrainingState {
+  readonly params: DeviceBuffer;
+  readonly teacher: DeviceBuffer | null;
+  /** Runs the step's program on one part of the batch, adds up its gradient, and returns the named losses. */
+  learn(
+    program: Runnable,
+    feeds: Readonly<Record<string, RunInput>>,
+    losses: readonly string[],
+  ): Promise<Record<string, TypedArray>>;
+  /** One step with the mean gradient of the parts; returns its length before clipping. */
+  update(scalars: StepScalars): Promise<number>;
+  /** All vectors whole, on every rank. */
+  whole(): Promise<FlatState>;
+}
+
+/** The state that starts from `from` (`params`, `m`, `v` and perhaps `teacher`). */
+export function openState(
+  device: Device,
+  ranks: Communicator,
+  options: StateOptions,
+  from: FlatState,
+): Promise<TrainingState> {
+  return ranks.size === 1
+    ? WholeState.open(device, options, from)
+    : ShardedState.open(device, ranks, options, from);
+}
+
+class WholeState implements TrainingState {
+  private started = false;
+
+  private constructor(
+    private readonly optimiser: AdamWConfig,
+    readonly params: DeviceBuffer,
+    readonly teacher: DeviceBuffer | null,
+    private readonly buffers: Readonly<Record<'m' | 'v' | 'decay' | 'grads', DeviceBuffer>>,
+    private readonly program: Program,
+    /** Adds a further part's gradient to `grads`, where there are several parts. */
+    private readonly further: { readonly grads: DeviceBuffer; readonly program: Program } | null,
+  ) {}
+
+  static async open(device: Device, options: StateOptions, from: FlatState): Promise<WholeState> {
+    const { size, clipNorm, beta2, decay, parts } = options;
+    const buffer = (data?: Float32Array): Promise<DeviceBuffer> => device.buffer('float32', [size], data);
+    const teacher = from.teacher ? await buffer(from.teacher) : null;
+    const optimiser: AdamWConfig = { size, beta2, clipNorm, teacher: teacher !== null };
+    return new WholeState(
+      optimiser,
+      await buffer(from.params),
+      teacher,
+      {
+        m: await buffer(from.m),
+        v: await buffer(from.v),
+        decay: await buffer(decay),
+        grads: await buffer(),
+      },
+      await device.load(adamw(optimiser)),
+      parts > 1 ? { grads: await buffer(), program: await device.load(meanSum(size, parts)) } : null,
+    );
+  }
+
+  async learn(
+    program: Runnable,
+    feeds: Readonly<Record<string, RunInput>>,
+    fetch: readonly string[],
+  ): Promise<Record<string, TypedArray>> {
+    const { params, teacher, further } = this;
+    const { grads } = this.buffers;
+    const target = further ? further.grads : grads;
+    const losses = await program.run(
+      { ...feeds, params, ...(teacher && { teacher }) },
+      { into: { grads: target }, fetch },
+    );
+    if (further)
+      await further.program.run(
+        { sum: grads, grads: further.grads, keep: Float32Array.of(this.started ? 1 : 0) },
+        { into: { newSum: grads } },
+      );
+    this.started = true;
+    return losses;
+  }
+
+  async update(scalars: StepScalars): Promise<number> {
+    const { params, teacher } = this;
+    const { m, v, grads, decay } = this.buffers;
+    this.started = false;
+    const { gradNorm } = await this.program.run(
+      { params, grads, m, v, decay, ...(teacher && { teacher }), ...stepInputs(this.optimiser, scalars) },
+      {
+        into: { newParams: params, newM: m, newV: v, ...(teacher && { newTeacher: teacher }) },
+        fetch: ['gradNorm'],
+      },
+    );
+    return gradNorm![0] as number;
+  }
+
+  async whole(): Promise<FlatState> {
+    const read = async (from: DeviceBuffer): Promise<Float32Array> => (await from.read()) as Float32Array;
+    return {
+      params: await read(this.params),
+      m: await read(this.buffers.m),
+      v: await read(this.buffers.v),
+      ...(this.teacher && { teacher: await read(this.teacher) }),
+    };
+  }
+}
+
+/** newSum = keep sum + grads / parts. */
+function meanSum(size: number, parts: number): Graph {
+  const graph = new Graph('accumulate');
+  const sum = graph.input('sum', 'float32', [size]);
+  const grads = graph.input('grads', 'float32', [size]);
+  graph.output('newSum', add(mul(sum, graph.input('keep', 'float32', [])), mul(grads, 1 / parts)));
+  return graph;
+}
+
+/** Elements a rank updates at a time: while a bucket's new weights travel, the next is worked out. */
+const BUCKET = 2 ** 19;
+
+/**
+ * Every rank keeps the moments of its own elements only (ZeRO stage 1, Rajbhandari et al. 2020): gradients are
+ * reduce-scattered, each rank updates its elements, and the new weights are gathered. The vector is cut into buckets
+ * of `ranks` blocks, the r-th block of each being rank r's, so that update and travel overlap. The teacher is whole on
+ * every rank, as its forward pass needs it, and follows the gathered weights without another message.
+ */
+class ShardedState implements TrainingState {
+  /** The sum of this step's gradients so far. */
+  private grads: Float32Array | null = null;
+
+  private constructor(
+    private readonly ranks: Communicator,
+    private readonly options: StateOptions,
+    private readonly optimiser: AdamWConfig,
+    /** The weights on the host, with the padding of the last bucket. */
+    private readonly weights: Float32Array,
+    readonly params: DeviceBuffer,
+    readonly teacher: DeviceBuffer | null,
+    private readonly shards: readonly Readonly<Record<'m' | 'v' | 'decay', DeviceBuffer>>[],
+    private readonly program: Program,
+    private readonly average: Program | null,
+  ) {}
+
+  static async open(
+    device: Device,
+    ranks: Communicator,
+    options: StateOptions,
+    from: FlatState,
+  ): Promise<ShardedState> {
+    const { size, clipNorm, beta2, decay } = options;
+    const buckets = Math.max(1, Math.round(size / (ranks.size * BUCKET)));
+    const block = Math.ceil(size / (ranks.size * buckets));
+    const padded = (data: Float32Array): Float32Array => {
+      const whole = new Float32Array(buckets * ranks.size * block);
+      whole.set(data);
+      return whole;
+    };
+    const optimiser: AdamWConfig = { size: block, beta2, clipNorm, shard: true };
+    const shards = [];
+    const [m, v, decayed] = [padded(from.m!), padded(from.v!), padded(decay)];
+    for (let b = 0; b < buckets; b++) {
+      const start = (b * ranks.size + ranks.rank) * block;
+      const own = (whole: Float32Array): Promise<DeviceBuffer> =>
+        device.buffer('float32', [block], whole.slice(start, start + block));
+      shards.push({ m: await own(m), v: await own(v), decay: await own(decayed) });
+    }
+    return new ShardedState(
+      ranks,
+      options,
+      optimiser,
+      padded(from.params!),
+      await device.buffer('float32', [size], from.params),
+      from.teacher ? await device.buffer('float32', [size], from.teacher) : null,
+      shards,
+      await device.load(adamw(optimiser)),
+      from.teacher ? await device.load(movingAverage(size)) : null,
+    );
+  }
+
+  async learn(
+    program: Runnable,
+    feeds: Readonly<Record<string, RunInput>>,
+    losses: readonly string[],
+  ): Promise<Record<string, TypedArray>> {
+    const { params, teacher } = this;
+    const { grads, ...rest } = await program.run(
+      { ...feeds, params, ...(teacher && { teacher }) },
+      { fetch: ['grads', ...losses] },
+    );
+    const part = grads as Float32Array;
+    if (this.grads) for (let n = 0; n < part.length; n++) this.grads[n]! += part[n]!;
+    else this.grads = part;
+    return rest;
+  }
+
+  async update(scalars: StepScalars): Promise<number> {
+    const { ranks, weights, optimiser } = this;
+    const block = optimiser.size;
+    const own = await this.reduced();
+    const square = Float64Array.of(own.reduce((sum, part) => sum + squares(part), 0));
+    await ranks.allreduceSum(square);
+    const gradNorm = Math.sqrt(square[0]!);
+    const inputs = { ...stepInputs(optimiser, scalars), gradNorm: Float32Array.of(gradNorm) };
+    const travelling: Promise<void>[] = [];
+    for (const [b, { m, v, decay }] of this.shards.entries()) {
+      const bucket = weights.subarray(b * ranks.size * block, (b + 1) * ranks.size * block);
+      const before = bucket.slice(ranks.rank * block, (ranks.rank + 1) * block);
+      const { newParams } = await this.program.run(
+        { params: before, grads: own[b]!, m, v, decay, ...inputs },
+        { into: { newM: m, newV: v }, fetch: ['newParams'] },
+      );
+      travelling.push(ranks.allgather(newParams as Float32Array, bucket));
+    }
+    await Promise.all(travelling);
+    await this.params.write(weights.slice(0, this.options.size));
+    if (this.teacher && this.average)
+      await this.average.run(
+        {
+          params: this.params,
+          teacher: this.teacher,
+          momentum: Float32Array.of(scalars.momentum ?? 1),
+        },
+        { into: { newTeacher: this.teacher } },
+      );
+    return gradNorm;
+  }
+
+  /** This rank's blocks of the mean gradient over parts and its sum over ranks. */
+  private async reduced(): Promise<Float32Array[]> {
+    const { ranks, options, optimiser, shards } = this;
+    const grads = this.grads!;
+    this.grads = null;
+    const length = ranks.size * optimiser.size;
+    const blocks = shards.map(() => new Float32Array(optimiser.size));
+    await Promise.all(
+      blocks.map((block, b) => {
+        let bucket = grads.subarray(b * length, (b + 1) * length);
+        if (bucket.length < length) {
+          const padded = new Float32Array(length);
+          padded.set(bucket);
+          bucket = padded;
+        }
+        return ranks.reduceScatterSum(bucket, block);
+      }),
+    );
+    if (options.parts > 1)
+      for (const block of blocks) for (let n = 0; n < block.length; n++) block[n]! /= options.parts;
+    return blocks;
+  }
+
+  async whole(): Promise<FlatState> {
+    const { ranks, optimiser, options } = this;
+    const gathered = async (name: 'm' | 'v'): Promise<Float32Array> => {
+      const whole = new Float32Array(this.weights.length);
+      const length = ranks.size * optimiser.size;
+      for (const [b, shard] of this.shards.entries())
+        await ranks.allgather(
+          (await shard[name].read()) as Float32Array,
+          whole.subarray(b * length, (b + 1) * length),
+        );
+      return whole.slice(0, options.size);
+    };
+    return {
+      params: this.weights.slice(0, options.size),
+      m: await gathered('m'),
+      v: await gathered('v'),
+      ...(this.teacher && { teacher: (await this.teacher.read()) as Float32Array }),
+    };
+  }
+}
+
+function squares(values: Float32Array): number {
+  let sum = 0;
+  for (let n = 0; n < values.length; n++) sum += values[n]! * values[n]!;
+  return sum;
+}
