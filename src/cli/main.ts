@@ -1,5 +1,6 @@
 /** The `precess` command: parses, calls the library, prints. */
 import { Command, CommanderError } from 'commander';
+import { launchedRank } from '../mpi/index.js';
 import { registerCorpus } from './corpus.js';
 import { registerDemo } from './demo.js';
 import { registerEvaluate } from './evaluate.js';
@@ -8,15 +9,18 @@ import { registerFit } from './fit.js';
 import { registerIngest } from './ingest.js';
 import { registerPredict } from './predict.js';
 import { registerSearch } from './search.js';
-import { Interrupted, log, UsageError } from './shared.js';
+import { explain, Interrupted, log, UsageError } from './shared.js';
 import { registerTraining } from './train.js';
+
+// Under mpirun the same command line is wrong on every rank; one says so.
+const first = launchedRank(process.env) === 0;
 
 const program = new Command('precess')
   .description('An open, full 3D, full-body MRI foundation-model system.')
   .version('0.1.0')
   .showHelpAfterError('(precess COMMAND --help shows the options and an example)')
   .exitOverride()
-  .configureOutput({ outputError: (text, write) => write(text) });
+  .configureOutput({ outputError: (text, write) => (first ? write(text) : undefined) });
 
 registerDemo(program);
 registerIngest(program);
@@ -37,7 +41,7 @@ async function run(argv: string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (error instanceof UsageError) {
-      log(`precess: ${error.message}`);
+      if (first) log(`precess: ${error.message}`);
       return 2;
     }
     if (error instanceof Interrupted) {
@@ -48,17 +52,6 @@ async function run(argv: string[]): Promise<number> {
     if (process.env.PRECESS_DEBUG && error instanceof Error) log(error.stack ?? '');
     return 1;
   }
-}
-
-/** System errors in words; everything else speaks for itself. */
-function explain(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === 'ENOSPC')
-    return `the disk is full (${error.message}); free some space and run the command again`;
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
-    return `no permission to write there (${error.message}); check the folder's owner and mode`;
-  return error.message;
 }
 
 // A closed pipe (precess … | head) is the reader's choice, not a failure.

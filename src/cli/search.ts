@@ -2,6 +2,8 @@
 import type { Command } from 'commander';
 import type { Corpus } from '../corpus/corpus.js';
 import type { EmbedOptions } from '../models/encoder.js';
+import type { Communicator } from '../mpi/index.js';
+import { withRanks } from './ranks.js';
 import {
   CliError,
   decimal,
@@ -65,24 +67,38 @@ export function registerSearch(program: Command): void {
       .requiredOption('--model <model>', 'run folder or model file'),
   )
     .addHelpText('after', '\nExample:\n  precess embed scans/T1 --model runs/align --json')
-    .action(async (src: string, flags: Detail & { model: string }) => {
-      const [{ openImages }, { Encoder }] = await Promise.all([
-        import('../tasks/images.js'),
-        import('../models/encoder.js'),
-      ]);
-      const encoder = await Encoder.open(flags.model, detail(flags));
-      try {
-        const images: { id: string; vector: number[] }[] = [];
-        for await (const { id, volume } of openImages(src))
-          images.push({ id, vector: Array.from(await encoder.embed(volume, detail(flags))) });
-        if (flags.json) printJson(images.length === 1 ? images[0] : { ...images[0], images });
-        else
-          for (const { id, vector } of images)
-            process.stdout.write(`${id}\t${vector.map((v) => v.toFixed(6)).join(' ')}\n`);
-      } finally {
-        await encoder.close();
-      }
-    });
+    .action((src: string, flags: Detail & { model: string }) =>
+      withRanks(async (ranks) => {
+        const [{ openImages }, { Encoder }, { threadsPerRank }] = await Promise.all([
+          import('../tasks/images.js'),
+          import('../models/encoder.js'),
+          import('../train/job.js'),
+        ]);
+        const threads = flags.threads ?? (await threadsPerRank(ranks));
+        const encoder = await Encoder.open(flags.model, threads === undefined ? {} : { threads });
+        try {
+          const own: { n: number; id: string; vector: number[] }[] = [];
+          let n = 0;
+          for await (const { id, volume } of openImages(src)) {
+            if (n % ranks.size === ranks.rank)
+              own.push({ n, id, vector: Array.from(await encoder.embed(volume, detail(flags))) });
+            n++;
+          }
+          const all = await ranks.allgatherBytes(Buffer.from(JSON.stringify(own)));
+          if (ranks.rank > 0) return;
+          const images = all
+            .flatMap((bytes) => JSON.parse(Buffer.from(bytes).toString()) as typeof own)
+            .sort((a, b) => a.n - b.n)
+            .map(({ id, vector }) => ({ id, vector }));
+          if (flags.json) printJson(images.length === 1 ? images[0] : { ...images[0], images });
+          else
+            for (const { id, vector } of images)
+              process.stdout.write(`${id}\t${vector.map((v) => v.toFixed(6)).join(' ')}\n`);
+        } finally {
+          await encoder.close();
+        }
+      }),
+    );
 
   withDetail(
     program
@@ -92,30 +108,7 @@ export function registerSearch(program: Command): void {
       .requiredOption('--model <model>', 'run folder or model file'),
   )
     .addHelpText('after', '\nExample:\n  precess index --corpus corpus --model runs/align')
-    .action(async (flags: Detail & { corpus: string; model: string }) => {
-      const { buildIndex } = await import('../tasks/index-store.js');
-      await withCorpus(flags.corpus, async (corpus) => {
-        const { signal, done } = interruption('stopping; the index stays as it was');
-        const bar = progress('index', 0);
-        try {
-          const { indexed, interrupted } = await buildIndex(corpus, flags.model, {
-            ...detail(flags),
-            signal,
-            warn: log,
-            onProgress(n, total) {
-              bar.total(total);
-              bar.update(n);
-            },
-          });
-          bar.stop();
-          if (interrupted) throw new Interrupted('index stopped; run the same command again to make it');
-          if (flags.json) printJson({ indexed });
-          else log(`index: ${indexed} series can be searched`);
-        } finally {
-          done();
-        }
-      });
-    });
+    .action((flags: Detail & { corpus: string; model: string }) => withRanks((ranks) => index(ranks, flags)));
 
   withDetail(
     program
@@ -189,6 +182,33 @@ export function registerSearch(program: Command): void {
         }
       });
     });
+}
+
+async function index(ranks: Communicator, flags: Detail & { corpus: string; model: string }): Promise<void> {
+  const { buildIndex } = await import('../tasks/index-store.js');
+  await withCorpus(flags.corpus, async (corpus) => {
+    const { signal, done } = interruption('stopping; the index stays as it was');
+    const bar = progress('index', 0);
+    try {
+      const { indexed, interrupted } = await buildIndex(corpus, flags.model, {
+        ...detail(flags),
+        ranks,
+        signal,
+        warn: log,
+        onProgress(n, total) {
+          bar.total(total);
+          bar.update(n);
+        },
+      });
+      bar.stop();
+      if (interrupted) throw new Interrupted('index stopped; run the same command again to make it');
+      if (ranks.rank > 0) return;
+      if (flags.json) printJson({ indexed });
+      else log(`index: ${indexed} series can be searched`);
+    } finally {
+      done();
+    }
+  });
 }
 
 /** The voxels of a series of the corpus. @throws CorpusError when its rights do not permit to look at it. */

@@ -1,5 +1,6 @@
 /** What every command shares: one JSON document on stdout, everything else on stderr, and clear exits. */
 import cliProgress from 'cli-progress';
+import { launchedRank } from '../mpi/index.js';
 
 /** The command line itself is wrong: exit status 2. */
 export class UsageError extends Error {
@@ -14,6 +15,17 @@ export class CliError extends Error {
 /** The work was stopped by Ctrl-C or a termination signal: exit status 130. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
+}
+
+/** System errors in words; everything else speaks for itself. */
+export function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ENOSPC')
+    return `the disk is full (${error.message}); free some space and run the command again`;
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
+    return `no permission to write there (${error.message}); check the folder's owner and mode`;
+  return error.message;
 }
 
 /** Writes the one JSON document of a `--json` run to stdout. */
@@ -37,8 +49,10 @@ export interface Progress {
 /** Plain lines come this far apart where no terminal draws a bar. */
 const LINE_EVERY_MS = 5000;
 
-/** Progress with an estimate: a bar on a terminal, plain lines elsewhere. */
+/** Progress with an estimate: a bar on a terminal, plain lines elsewhere, from rank 0 only of several. */
 export function progress(label: string, total: number): Progress {
+  if (launchedRank(process.env) > 0)
+    return { update: () => undefined, total: () => undefined, stop: () => undefined };
   if (process.stderr.isTTY) {
     const bar = new cliProgress.SingleBar({
       format: `${label} [{bar}] {value}/{total} · {eta_formatted} left {note}`,
@@ -76,24 +90,29 @@ export function progress(label: string, total: number): Progress {
   };
 }
 
+/** What stops work: Ctrl-C, a termination, and what mpirun and Slurm pass on as a warning of the end. */
+const STOPPING = ['SIGINT', 'SIGTERM', 'SIGUSR2'] as const;
+
 /**
- * A signal that Ctrl-C (or SIGTERM) raises once, for work that stops at its next safe point; a second Ctrl-C exits at
- * once. `done` puts the default behaviour back.
+ * A signal that Ctrl-C (or SIGTERM, SIGUSR2) raises once, for work that stops at its next safe point; a second Ctrl-C
+ * exits at once. `done` puts the default behaviour back.
  */
 export function interruption(message: string): { signal: AbortSignal; done: () => void } {
   const controller = new AbortController();
-  const onSignal = (): void => {
-    if (controller.signal.aborted) process.exit(130);
-    log(`\n${message}`);
+  const first = launchedRank(process.env) === 0;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (controller.signal.aborted) {
+      if (signal === 'SIGINT') process.exit(130);
+      return;
+    }
+    if (first) log(`\n${message}`);
     controller.abort();
   };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
+  for (const signal of STOPPING) process.on(signal, onSignal);
   return {
     signal: controller.signal,
     done: () => {
-      process.off('SIGINT', onSignal);
-      process.off('SIGTERM', onSignal);
+      for (const signal of STOPPING) process.off(signal, onSignal);
     },
   };
 }

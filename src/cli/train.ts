@@ -1,5 +1,6 @@
 /** `precess pretrain` and `precess align`. */
 import type { Command } from 'commander';
+import { withRanks } from './ranks.js';
 import type { RunOptions } from '../train/run.js';
 import type { StepMetrics } from '../train/loop.js';
 import { MODEL_SIZES } from '../models/sizes.js';
@@ -11,6 +12,7 @@ import {
   oneOf,
   printJson,
   progress,
+  UsageError,
   wholeNumber,
 } from './shared.js';
 
@@ -20,6 +22,7 @@ interface Flags {
   size: string;
   steps: number;
   batch: number;
+  accumulate: number;
   seed: number;
   where?: string;
   resume?: boolean;
@@ -40,6 +43,7 @@ function withRunOptions(command: Command): Command {
     .option('--size <name>', 'model size: nano, small, base or large', oneOf('--size', MODEL_SIZES), 'nano')
     .option('--steps <n>', 'training steps', wholeNumber('--steps', 1), 1000)
     .option('--batch <n>', 'series a step, over all ranks', wholeNumber('--batch', 1), 16)
+    .option('--accumulate <n>', 'parts of a batch, one after another', wholeNumber('--accumulate', 1), 1)
     .option('--seed <n>', 'seed of weights, order and views', wholeNumber('--seed', 0), 0)
     .option('--where <sql>', `only series that match, e.g. "bodyPart = 'BRAIN'"`)
     .option('--resume', 'go on with the run from its newest checkpoint')
@@ -58,7 +62,8 @@ export function registerTraining(program: Command): void {
     .description('Pretrain the 3D image encoder without labels (student-teacher: DINO, iBOT, KoLeo).')
     .addHelpText(
       'after',
-      '\nExample:\n  precess pretrain --corpus corpus --run runs/pre --size nano --steps 500 --batch 16',
+      '\nExample:\n  precess pretrain --corpus corpus --run runs/pre --size nano --steps 500 --batch 16' +
+        '\n  mpirun -n 4 precess pretrain --corpus corpus --run runs/pre --size base --batch 128',
     )
     .action(async (flags: Flags) => {
       const { pretrain } = await import('../train/run.js');
@@ -82,37 +87,50 @@ export function registerTraining(program: Command): void {
     });
 }
 
-async function work(
+function work(
   label: string,
   flags: Flags,
   run: (options: RunOptions) => Promise<{ step: number; interrupted: boolean }>,
 ): Promise<void> {
-  const { Corpus } = await import('../corpus/corpus.js');
-  const corpus = await Corpus.open(flags.corpus);
-  const { signal, done } = interruption('stopping after this step; a checkpoint will be written');
-  const bar = progress(label, flags.steps);
-  let last: StepMetrics | null = null;
-  try {
-    const result = await run({
-      ...flags,
-      corpus,
-      cacheBytes: flags.memory * 2 ** 20,
-      signal,
-      warn: log,
-      onStep(metrics) {
-        last = metrics;
-        bar.update(metrics.step, `loss ${metrics.loss.toFixed(3)} ${metrics.tokensPerSecond ?? 0} tokens/s`);
-      },
-    });
-    bar.stop();
-    if (result.interrupted)
-      throw new Interrupted(
-        `${label} stopped at step ${result.step} of ${flags.steps}; the same command with --resume goes on from there`,
+  return withRanks(async (ranks) => {
+    const apart = flags.accumulate * ranks.size;
+    if (flags.batch % apart !== 0)
+      throw new UsageError(
+        `--batch must divide over ${ranks.size} ranks and --accumulate ${flags.accumulate}, got ${flags.batch}; ` +
+          `use a multiple of ${apart}`,
       );
-    if (flags.json) printJson({ run: flags.run, step: result.step, metrics: last });
-    else log(`${label}: ${result.step} steps done, model in ${flags.run}`);
-  } finally {
-    done();
-    corpus.close();
-  }
+    const { Corpus } = await import('../corpus/corpus.js');
+    const corpus = await Corpus.open(flags.corpus);
+    const { signal, done } = interruption('stopping after this step; a checkpoint will be written');
+    const bar = progress(label, flags.steps);
+    let last: StepMetrics | null = null;
+    try {
+      const result = await run({
+        ...flags,
+        corpus,
+        ranks,
+        cacheBytes: flags.memory * 2 ** 20,
+        signal,
+        warn: ranks.size === 1 ? log : (message) => log(`rank ${ranks.rank}: ${message}`),
+        onStep(metrics) {
+          last = metrics;
+          bar.update(
+            metrics.step,
+            `loss ${metrics.loss.toFixed(3)} ${metrics.tokensPerSecond ?? 0} tokens/s`,
+          );
+        },
+      });
+      bar.stop();
+      if (result.interrupted)
+        throw new Interrupted(
+          `${label} stopped at step ${result.step} of ${flags.steps}; the same command with --resume goes on from there`,
+        );
+      if (ranks.rank > 0) return;
+      if (flags.json) printJson({ run: flags.run, step: result.step, metrics: last });
+      else log(`${label}: ${result.step} steps done, model in ${flags.run}`);
+    } finally {
+      done();
+      corpus.close();
+    }
+  });
 }

@@ -58,11 +58,12 @@ export class SingleProcess implements Communicator {
   }
 
   allgatherBytes(own: Uint8Array): Promise<Uint8Array[]> {
-    return Promise.resolve([own.slice()]);
+    // A copy, which slice() of a Buffer is not.
+    return Promise.resolve([new Uint8Array(own)]);
   }
 
   broadcastBytes(data: Uint8Array): Promise<Uint8Array> {
-    return Promise.resolve(data.slice());
+    return Promise.resolve(new Uint8Array(data));
   }
 
   abort(code: number): never {

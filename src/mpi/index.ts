@@ -3,7 +3,7 @@ import { SingleProcess, type Communicator } from './communicator.js';
 import { detectLaunch } from './launch.js';
 
 export { MpiError, SingleProcess, type Communicator } from './communicator.js';
-export { detectLaunch, type Launch } from './launch.js';
+export { detectLaunch, launchedRank, type Launch } from './launch.js';
 
 let opened: Promise<Communicator> | undefined;
 

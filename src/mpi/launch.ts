@@ -40,3 +40,9 @@ export function detectLaunch(env: Environment): Launch | null {
     );
   return null;
 }
+
+/** The rank that the launcher gave this process, before MPI is opened: 0 where it runs alone. */
+export function launchedRank(env: Environment): number {
+  const rank = Number(env.OMPI_COMM_WORLD_RANK ?? env.PMIX_RANK ?? env.PMI_RANK ?? 0);
+  return Number.isSafeInteger(rank) && rank > 0 ? rank : 0;
+}

@@ -71,7 +71,7 @@ export class MpiCommunicator implements Communicator {
         throw new MpiError(
           `broadcastBytes: MPI counts to 2^31 bytes, got ${length[0]!}; send fewer at a time`,
         );
-      const bytes = this.rank === root ? data.slice() : new Uint8Array(length[0]!);
+      const bytes = this.rank === root ? new Uint8Array(data) : new Uint8Array(length[0]!);
       await this.#mpi.broadcast(bytes, root);
       return bytes;
     });

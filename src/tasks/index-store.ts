@@ -7,6 +7,8 @@ import { writeFailure } from '../corpus/error.js';
 import { allowed, requireUse } from '../corpus/rights.js';
 import type { Series } from '../corpus/series.js';
 import { Encoder, tokensFor, type EmbedOptions } from '../models/encoder.js';
+import { SingleProcess, type Communicator } from '../mpi/index.js';
+import { onRankZero, threadsPerRank } from '../train/job.js';
 import { MODEL_FILE, openModel, writeModel, type ModelFile } from '../models/model-file.js';
 import { Prepared, type TokenSet } from '../volume/tokens.js';
 import { VolumeError, type Volume } from '../volume/volume.js';
@@ -36,6 +38,8 @@ export interface Candidate {
 
 export interface IndexOptions extends EmbedOptions {
   readonly threads?: number;
+  /** The processes that share the series; this one alone unless given. Rank 0 writes the index. */
+  readonly ranks?: Communicator;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
   readonly warn?: (message: string) => void;
@@ -60,23 +64,28 @@ export async function buildIndex(
   const all = await corpus.list();
   if (all.length === 0)
     throw new TaskError('index: the corpus holds no series; fill it with "precess ingest"');
-  const { warn } = options;
-  const series = requireUse(all, 'evaluate', { doing: 'index', ...(warn && { warn }) });
+  const { warn, ranks = new SingleProcess() } = options;
+  const allowedSeries = requireUse(all, 'evaluate', {
+    doing: 'index',
+    ...(warn && ranks.rank === 0 && { warn }),
+  });
+  const series = allowedSeries.filter((_, n) => n % ranks.size === ranks.rank);
   // Whether the index can be written shows before the work, not after it.
-  const partial = await startPartial(corpus.dir);
-  const encoder = await Encoder.open(file, options.threads === undefined ? {} : { threads: options.threads });
+  const partial = await onRankZero(ranks, 'start the index', () => startPartial(corpus.dir));
+  const threads = options.threads ?? (await threadsPerRank(ranks));
+  const encoder = await Encoder.open(file, threads === undefined ? {} : { threads });
   try {
-    const vectors = new Map<string, Float32Array>();
+    const own = new Map<string, Float32Array>();
     // Series of like size share a run, so that little of it is padding.
     const waiting = new Map<number, { id: string; tokens: TokenSet }[]>();
     const flush = async (items: { id: string; tokens: TokenSet }[]): Promise<void> => {
       const embedded = await encoder.embedTokens(items.map(({ tokens }) => tokens));
-      items.forEach(({ id }, n) => vectors.set(id, embedded[n]!));
+      items.forEach(({ id }, n) => own.set(id, embedded[n]!));
     };
     const cutAt = (n: number) => (n < series.length ? cut(corpus, series[n]!.id, encoder, options) : null);
     let next = cutAt(0);
     for (const [n, { id }] of series.entries()) {
-      if (options.signal?.aborted) return { indexed: 0, interrupted: true };
+      if (options.signal?.aborted) break;
       const tokens = await next;
       // The next volume is read and cut on this thread while the encoder runs on its own.
       next = cutAt(n + 1);
@@ -87,29 +96,58 @@ export async function buildIndex(
         if (items.length === ROWS) await flush(items);
         waiting.set(bucket, items.length === ROWS ? [] : items);
       }
-      options.onProgress?.(n + 1, series.length);
+      options.onProgress?.(Math.min((n + 1) * ranks.size, allowedSeries.length), allowedSeries.length);
     }
     for (const items of waiting.values()) if (items.length > 0) await flush(items);
+    const stop = Float32Array.of(options.signal?.aborted ? 1 : 0);
+    await ranks.allreduceSum(stop);
+    if (stop[0]! > 0) return { indexed: 0, interrupted: true };
+    const vectors = await gathered(ranks, own);
     if (vectors.size === 0)
       throw new TaskError(
         'index: no series of the corpus holds an image that can be embedded; check the ingest',
       );
 
-    const texts = await textVectors(encoder, series);
-    if (options.signal?.aborted) return { indexed: 0, interrupted: true };
-    await store(corpus.dir, partial, file, vectors, texts);
-    const { runs, sources } = file.provenance;
-    await recordUse(corpus.dir, 'index', {
-      series: vectors.size,
-      runs: runs.map(({ id }) => id),
-      learntFrom: sources.length,
+    const stored = await onRankZero(ranks, 'write the index', async () => {
+      const texts = await textVectors(encoder, allowedSeries);
+      if (options.signal?.aborted) return false;
+      await store(corpus.dir, partial!, file, vectors, texts);
+      const { runs, sources } = file.provenance;
+      await recordUse(corpus.dir, 'index', {
+        series: vectors.size,
+        runs: runs.map(({ id }) => id),
+        learntFrom: sources.length,
+      });
+      return true;
     });
+    if (stored === false) return { indexed: 0, interrupted: true };
     return { indexed: vectors.size, interrupted: false };
   } finally {
     await encoder.close();
-    await remove(partial);
+    if (partial !== null) await remove(partial);
   }
 }
+
+/** The vectors of all ranks, in the order of one. */
+async function gathered(
+  ranks: Communicator,
+  own: ReadonlyMap<string, Float32Array>,
+): Promise<Map<string, Float32Array>> {
+  const ids = await ranks.allgatherBytes(Buffer.from(JSON.stringify([...own.keys()])));
+  const parts = await ranks.allgatherBytes(Buffer.concat([...own.values()].map(bytesOf)));
+  const all = parts.flatMap((part, r) => {
+    const names = JSON.parse(Buffer.from(ids[r]!).toString()) as string[];
+    const width = part.length / Math.max(1, names.length);
+    return names.map((id, n): [string, Float32Array] => [
+      id,
+      new Float32Array(part.slice(n * width, (n + 1) * width).buffer),
+    ]);
+  });
+  return new Map(all.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
 
 /** Vectors of the distinct texts of the corpus and of the prompt set; null for a model that has met no text. */
 async function textVectors(

@@ -13,7 +13,7 @@ export async function onRankZero<T>(
   if (ranks.size === 1) return work();
   if (ranks.rank > 0) {
     const [done] = await ranks.broadcastBytes(new Uint8Array());
-    if (done !== 1) throw new TrainError(`train: rank 0 could not ${doing}; its message says why`);
+    if (done !== 1) throw new TrainError(`rank 0 could not ${doing}; its message says why`);
     return null;
   }
   try {

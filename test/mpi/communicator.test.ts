@@ -67,7 +67,11 @@ describe('a process alone', () => {
     const into = new Float32Array(2);
     await ranks.reduceScatterSum(data, into);
     expect([...into]).toEqual([1, 2]);
-    expect(await ranks.allgatherBytes(Uint8Array.of(9))).toEqual([Uint8Array.of(9)]);
+    const bytes = Buffer.from([9, 8]);
+    const [gathered] = await ranks.allgatherBytes(bytes);
+    bytes[0] = 1;
+    expect(gathered).toEqual(Uint8Array.of(9, 8));
+    expect(gathered!.buffer.byteLength).toBe(2);
   });
 });
 
