@@ -44,9 +44,9 @@ const SENTENCE_END = /(?<=[.!?;])(?<!(?:^|[\s.])\p{Lu}\.)\s+|[\r\n]+/u;
  * value is found whatever its case and accents, as whole words.
  *
  * What is none of these passes: a name in running text that no header field repeats and no title precedes is not
- * recognised. Returns '' when fewer than three words are left.
+ * recognised. Returns '' when fewer than `fewest` words are left.
  */
-export function cleanReport(text: string, identifying: readonly string[]): string {
+export function cleanReport(text: string, identifying: readonly string[], fewest = 3): string {
   let clean = withoutValues(text.slice(0, LONGEST * 2), identifying);
   for (const pattern of PATTERNS) clean = clean.replace(pattern, ' ');
   const sentences = clean
@@ -55,7 +55,7 @@ export function cleanReport(text: string, identifying: readonly string[]): strin
     .map(tidy)
     .filter((sentence) => /\p{L}{2,}/u.test(sentence));
   const joined = sentences.join(' ').slice(0, LONGEST);
-  return (joined.match(/\p{L}{2,}/gu) ?? []).length >= 3 ? joined : '';
+  return (joined.match(/\p{L}{2,}/gu) ?? []).length >= fewest ? joined : '';
 }
 
 /** A text without identifying values and without what has the form of one; nothing else is changed. */

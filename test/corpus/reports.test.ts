@@ -271,6 +271,14 @@ describe('storedReport', () => {
     );
   });
 
+  it('keeps a section of one word', () => {
+    expect(storedReport(report({}, 'Normal'), [])).toEqual({
+      findings: 'Normal.',
+      impression: '',
+      other: '',
+    });
+  });
+
   it('is null where nothing is left', () => {
     expect(storedReport(report({}, 'Jane Doe'), ['DOE^JANE'])).toBeNull();
   });

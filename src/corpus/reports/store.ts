@@ -10,7 +10,8 @@ import type { FoundReport } from './found.js';
  */
 export function storedReport(found: FoundReport, identifying: readonly string[]): ReportSections | null {
   const values = [...found.identifying, ...identifying];
-  const clean = (text: string): string => cleanReport(closed(sentencesOf(text)).join('\n'), values);
+  // A word is enough: "Normal."
+  const clean = (text: string): string => cleanReport(closed(sentencesOf(text)).join('\n'), values, 1);
   const { findings, impression, other } = found.sections;
   const stored = { findings: clean(findings), impression: clean(impression), other: clean(other) };
   return stored.findings === '' && stored.impression === '' ? null : stored;
