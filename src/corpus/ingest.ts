@@ -14,11 +14,15 @@ import type { Planned } from './plan.js';
 import { DEFAULT_WORKERS, StorePool } from './pool.js';
 import { readKey, readPseudonyms } from './pseudonym.js';
 import { cleanReport } from './report.js';
+import type { Reports } from './reports/read.js';
+import { reportText } from './reports/store.js';
+import { givenReports, type ReportOptions, StudyReports, type ReportSummary } from './reports/studies.js';
 import { DEFAULT_RIGHTS, type GivenRights, type Rights, rightsBySource } from './rights.js';
 import { scan } from './scan.js';
 import type { Series } from './series.js';
 import type { StoredVoxels, StoreTask } from './store-series.js';
 import type { StoredSeries } from './table.js';
+import { readIdentifying } from './voxel-source.js';
 import { type Skipped, type SourceFile, walk } from './walk.js';
 
 export interface IngestProgress {
@@ -40,6 +44,8 @@ export interface IngestOptions {
   readonly operator?: string;
   /** "report" (usual) keeps cleaned image comments after the header sentence; "header" keeps the sentence only. */
   readonly text?: 'report' | 'header';
+  /** Reports from elsewhere; structured reports among the images are taken without being asked for. */
+  readonly reports?: ReportOptions;
   /** A table (CSV, TSV) of what is known of image files, as MetadataTable reads it. */
   readonly metadata?: string;
   /** Keeps sex and age (PS3.15 E.3.7, Retain Patient Characteristics); ages of 90 and above become 90. */
@@ -58,6 +64,8 @@ export interface Ingested {
   readonly skipped: Skipped[];
   /** Decisions such as "kept the first of 30 frames". */
   readonly notes: Skipped[];
+  /** Null where there was no report. */
+  readonly reports: ReportSummary | null;
   readonly added: number;
   /** Series that came back with more slices than before, and were written anew. */
   readonly replaced: number;
@@ -131,6 +139,7 @@ class Ingest {
   private readonly count = { added: 0, replaced: 0, present: 0 };
   /** source → the rights that were given for it. */
   private rights = new Map<string, Rights>();
+  private reports!: StudyReports;
 
   constructor(
     private readonly corpus: Corpus,
@@ -142,6 +151,7 @@ class Ingest {
     const { dir } = this.corpus;
     const { onProgress, signal } = this.options;
     const pseudonyms = await readPseudonyms(dir);
+    const given: Reports | null = await givenReports(this.options.reports);
     const named = sources.map((source) => basename(resolve(source)));
     const known = named.map((name) => ({ id: pseudonyms.source(name), name }));
     this.rights = rightsBySource(this.options.rights, known);
@@ -161,6 +171,7 @@ class Ingest {
     );
     this.skipped.push(...plan.skipped);
     this.notes.push(...plan.notes);
+    this.reports = await StudyReports.of(given, plan.documents, plan.planned, this.options.reports?.rules);
     const what = [...new Set(known.map(({ id }) => id))];
     try {
       const rights = what.map((source) => ({ source, rights: this.rights.get(source) ?? null }));
@@ -183,6 +194,7 @@ class Ingest {
       series: [...this.found.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
       skipped: this.skipped,
       notes: this.notes,
+      reports: this.reports.summary,
       ...this.count,
       interrupted: signal?.aborted === true,
     };
@@ -214,7 +226,7 @@ class Ingest {
       const row = this.rows.get(same[0]!.id);
       if (row === undefined || row.instances < same[0]!.instances) wanted.push(same);
       else {
-        this.keep(row, same[0]!.source);
+        await this.keep(same[0]!, row, studyParts.get(same[0]!.studyId) ?? null);
         this.copies(same.slice(1));
         finished(same.length);
       }
@@ -271,7 +283,7 @@ class Ingest {
       this.skipped.push({ path: item.shown, reason: stored });
       return false;
     }
-    const series = this.describe(item, stored, studyBodyPart);
+    const series = this.describe(item, stored, studyBodyPart, before?.series.report ?? null);
     if (before === undefined) this.count.added++;
     else {
       this.count.replaced++;
@@ -294,51 +306,80 @@ class Ingest {
     this.pending.push(row);
   }
 
-  /** Counts a series that is there, with the rights that are given now. */
-  private keep(row: StoredSeries, source: string): void {
+  /** Counts a series that is there, with the rights and the report that are given now. */
+  private async keep(item: Planned, row: StoredSeries, studyBodyPart: string | null): Promise<void> {
     this.count.present++;
-    const rights = this.rights.get(source);
-    const changed = rights !== undefined && JSON.stringify(rights) !== JSON.stringify(row.series.rights);
-    if (changed) this.put({ ...row, series: { ...row.series, rights } });
+    let { series } = row;
+    if (this.reports.has(item.studyId)) {
+      const { plane, spacingMm } = series;
+      const identifying = await readIdentifying(item.identifying);
+      const { text, report } = this.words(
+        item,
+        { plane, spacingMm },
+        identifying,
+        studyBodyPart,
+        series.report,
+      );
+      series = { ...series, text, report };
+    }
+    const rights = this.rights.get(item.source) ?? series.rights;
+    series = { ...series, rights };
+    if (JSON.stringify(series) !== JSON.stringify(row.series)) this.put({ ...row, series });
     else this.found.set(row.series.id, row.series);
   }
 
-  /** The row of a series. */
-  private describe(item: Planned, stored: StoredVoxels, studyBodyPart: string | null): Series {
-    const { identifying, affine, shape } = stored;
-    const plane = planeOf(affine, shape);
-    const spacingMm = spacing(affine);
-    const header = describeHeader(item.fields, {
-      plane,
-      spacingMm,
+  /** What is said of a series: normalised terms, its report, and the text of both. */
+  private words(
+    item: Planned,
+    geometry: Pick<Series, 'plane' | 'spacingMm'>,
+    identifying: readonly string[] | null,
+    studyBodyPart: string | null,
+    before: Series['report'],
+  ) {
+    const { text: sentence, ...described } = describeHeader(item.fields, {
+      ...geometry,
       id: item.id,
       identifying: identifying ?? [],
       ...(studyBodyPart !== null && { studyBodyPart }),
     });
+    const report = (identifying === null ? null : this.reports.get(item.studyId, identifying)) ?? before;
     // Comments are kept only where it is known what to take out of them.
-    const report =
-      this.options.text === 'header' || identifying === null ? '' : cleanReport(item.comments, identifying);
-    const { text, ...described } = header;
+    const comments = identifying === null ? '' : cleanReport(item.comments, identifying);
+    const rest = this.options.text === 'header' ? [] : [report === null ? '' : reportText(report), comments];
+    return { described, report, text: [sentence, ...rest].filter((part) => part !== '').join(' ') };
+  }
+
+  /** The row of a series. `before` is the report that it had when it was less complete. */
+  private describe(
+    item: Planned,
+    stored: StoredVoxels,
+    studyBodyPart: string | null,
+    before: Series['report'],
+  ): Series {
+    const { identifying, affine, shape } = stored;
+    const plane = planeOf(affine, shape);
+    const spacingMm: Series['spacingMm'] = [...spacing(affine)];
+    const words = this.words(item, { plane, spacingMm }, identifying, studyBodyPart, before);
     return {
       id: item.id,
       studyId: item.studyId,
       patientId: item.patientId,
-      ...described,
+      ...words.described,
       plane,
       fieldStrengthT: item.fields.fieldStrengthT,
       shape: [...shape],
-      spacingMm: [...spacingMm],
+      spacingMm,
       affine: affine.map((row) => [...row]) as Series['affine'],
       validFraction: stored.validFraction,
       missingSlices: [...item.missingSlices],
-      text: report === '' ? text : `${text} ${report}`,
+      text: words.text,
       // A series that came back with more slices keeps what it may be used for.
       rights: this.rights.get(item.source) ?? this.rows.get(item.id)?.series.rights ?? DEFAULT_RIGHTS,
       source: item.source,
       axes: [],
       ...characteristicsOf(item, this.options.retainCharacteristics === true),
       date: null,
-      report: null,
+      report: words.report,
       contentHash: stored.contentHash,
       quality: stored.quality,
       quarantined: stored.quarantined,
