@@ -42,8 +42,9 @@ export async function openMha(path: string): Promise<ImageFile> {
       throw fail(`${path} must have a header that ends with ElementDataFile; it is damaged or no MetaImage`);
     const fields = new Map<string, string>();
     for (const line of read.lines) {
-      const match = /^(\w+)\s*=\s*(.*?)\s*$/.exec(line);
-      if (match !== null) fields.set(match[1]!, match[2]!);
+      // Not ".*": a damaged line may hold carriage returns and other ends of lines.
+      const match = /^(\w+)\s*=([^]*)$/.exec(line);
+      if (match !== null) fields.set(match[1]!, match[2]!.trim());
     }
     const header = new Header(fields, path);
     const list = header.text('ElementDataFile')?.startsWith('LIST')
