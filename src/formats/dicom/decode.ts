@@ -1,6 +1,7 @@
 /** Compressed pixels (PS3.5 annex A.4, section 8.2) to stored values, with a decoder loaded only when it is needed. */
 import { createRequire } from 'node:module';
 import { readBytes } from '../bytes.js';
+import { checkCodestream, checkJpegFrame } from './codestream.js';
 import { DicomError } from './error.js';
 import type { DicomInstance } from './instance.js';
 import { fragmentsAt, frameOfFragments } from './parse.js';
@@ -99,10 +100,13 @@ async function decode(
 ): Promise<Uint8Array> {
   const { bits } = instance;
   if (coding === 'rle') return decodeRle(frame, byteLength, bits.allocated / 8);
+  if (/^jpeg-(lossless|baseline|ls)$/.test(coding ?? ''))
+    checkJpegFrame(frame, instance.columns!, instance.rows!);
   if (coding === 'jpeg-lossless') return widen(decodeLossless(frame), byteLength, bits.allocated);
   if (coding === null || coding === 'native')
     throw new Error('internal: no decoder for this transfer syntax');
   if (coding === 'htj2k') expectEnd(frame);
+  if (coding === 'htj2k' || coding === 'jpeg-2000') checkCodestream(frame, instance.columns!, instance.rows!);
   const [module, className] = CODECS[coding];
   return widen(await decodeWith(module, className, frame, instance), byteLength, bits.allocated);
 }
