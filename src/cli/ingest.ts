@@ -19,6 +19,8 @@ interface Options extends RightsOptions, ReportFlags {
   readonly corpus: string;
   readonly operator?: string;
   readonly text: string;
+  readonly metadata?: string;
+  readonly retainCharacteristics?: boolean;
   readonly workers?: number;
   readonly json?: boolean;
 }
@@ -28,15 +30,22 @@ const UNSPECIFIED = ' (default: licence unspecified, evaluation on this machine 
 export function registerIngest(program: Command): void {
   withReports(withRights(program.command('ingest'), UNSPECIFIED))
     .description(
-      'Bring MR series (DICOM by content, NIfTI) into a corpus without anything that identifies a person.',
+      'Bring MR series (DICOM by content, NIfTI, NRRD, MetaImage, MGH, BIDS data sets; also inside zip and tar ' +
+        'archives) into a corpus without anything that identifies a person.',
     )
-    .argument('<source...>', 'files and folders')
+    .argument('<source...>', 'files, folders and archives')
     .requiredOption('--corpus <dir>', 'the corpus; made where it is missing')
     .option(
       '--text <what>',
       '"report" keeps cleaned image comments, "header" only a sentence from the header',
       'report',
     )
+    .option(
+      '--metadata <file>',
+      'a CSV or TSV table of what is known of image files: the column "path", and any of patient, study, description, ' +
+        'contrast, bodyPart, sex, age, report',
+    )
+    .option('--retain-characteristics', "keep the patients' sex and age (ages of 90 and above become 90)")
     .option(
       '--workers <n>',
       'threads that read and store voxels (default: one a core)',
@@ -69,6 +78,8 @@ async function run(sources: string[], options: Options): Promise<void> {
       ...(rights && { rights }),
       ...(reports && { reports }),
       ...(options.operator !== undefined && { operator: options.operator }),
+      ...(options.metadata !== undefined && { metadata: options.metadata }),
+      ...(options.retainCharacteristics === true && { retainCharacteristics: true }),
       ...(workers !== undefined && { workers }),
       signal: stop.signal,
       onProgress: (step) => bars.show(step),
@@ -87,7 +98,7 @@ async function run(sources: string[], options: Options): Promise<void> {
   if (result.series.length === 0)
     throw new CliError(
       `ingest: the sources must hold MR series, but none of ${result.skipped.length} files is usable ` +
-        `(${reasons(result).slice(0, 3).join('; ')}); name a folder with MR images in DICOM or NIfTI`,
+        `(${reasons(result).slice(0, 3).join('; ')}); name a folder with MR images in DICOM, NIfTI or another volume format`,
     );
 }
 

@@ -60,6 +60,8 @@ export function planDicom(
       shown: shown(header.path),
       voxels: { kind: 'dicom', series: plainSeries(one) },
       name: '',
+      sex: header.sex === 'F' || header.sex === 'M' || header.sex === 'O' ? header.sex : null,
+      ageYears: header.age,
       keys: {
         accession: header.accessionNumber,
         studyUid: header.studyUid,
