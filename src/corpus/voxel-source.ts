@@ -1,5 +1,10 @@
 /** Where the voxels of a planned series are, as plain data that travels between threads, and how they are read. */
-import { type DicomInstance, type DicomSeries, loadSeries, readDicomHeader } from '../formats/dicom/index.js';
+import {
+  type DicomInstance,
+  type DicomSeries,
+  loadSeries,
+  readIdentifyingValues,
+} from '../formats/dicom/index.js';
 import { openNiftiSlabs, readNiftiFile } from '../formats/nifti/index.js';
 import { openImageFile } from '../formats/volume-files.js';
 import type { Volume, VoxelArray } from '../volume/volume.js';
@@ -137,7 +142,7 @@ function real({ data, slope, intercept }: Volume): Float32Array {
 export async function readIdentifying(source: IdentifyingSource): Promise<readonly string[] | null> {
   if (source.kind === 'values') return source.values;
   try {
-    return (await readDicomHeader(source.path)).identifyingValues();
+    return await readIdentifyingValues(source.path);
   } catch {
     return null;
   }

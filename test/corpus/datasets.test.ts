@@ -53,6 +53,17 @@ describe('archives', () => {
     expect((await readdir(dir)).sort()).toEqual(['c', 'd', 'in', `packed.${ending}`]);
   });
 
+  it.each([['-cf'], ['-czf']])('packed with tar %s keep comments without what identifies', async (flag) => {
+    const dir = await folder();
+    const comments = 'Small meniscal tear of the left knee, seen with Mirabel Oxenstierna.';
+    await dicom(join(dir, 'in'), { comments, patientName: 'Oxenstierna^Mirabel', bodyPart: 'KNEE' });
+    const path = join(dir, flag === '-cf' ? 'packed.tar' : 'packed.tgz');
+    execFileSync('tar', [flag, path, '-C', dir, 'in']);
+    const { series } = await ingest([path], { corpus: join(dir, 'c') });
+    expect(series[0]!.text).toMatch(/Small meniscal tear/);
+    expect(series[0]!.text).not.toMatch(/Mirabel|Oxenstierna/i);
+  });
+
   it('say of every member that is not taken in why', async () => {
     const dir = await folder();
     await cp(join(FIXTURES, 'archives'), join(dir, 'in'), { recursive: true });

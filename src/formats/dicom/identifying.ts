@@ -1,4 +1,5 @@
 /** Finds what could identify a person in a DICOM file, to test that none of it leaves the corpus' door. */
+import { readBytes } from '../bytes.js';
 import { DataSet } from './dataset.js';
 import { DataSetReader, type Element, NeedMoreBytes, UNDEFINED_LENGTH } from './parse.js';
 import { startOf } from './start.js';
@@ -42,6 +43,15 @@ const UID_TAGS = new Set([
 
 const DICOM_ROOT = '1.2.840.10008.';
 const UID = /^[0-2](\.(0|[1-9]\d*)){3,}$/;
+
+/**
+ * What could identify a person in the DICOM file at `path`, as openBytes takes it: see `DicomInstance.identifyingValues`.
+ *
+ * @throws DicomError when it is no DICOM file, or a system error.
+ */
+export async function readIdentifyingValues(path: string): Promise<string[]> {
+  return identifying(await readBytes(path), path);
+}
 
 /** Distinct non-empty values, names also in their parts of three letters or more. `bytes` is the whole file. */
 export function identifying(bytes: Uint8Array, name: string): string[] {
