@@ -10,9 +10,9 @@ import { Corpus, removeOrphans, voxelsPath } from './corpus.js';
 import { CorpusError, writeFailure } from './error.js';
 import { lock } from './lock.js';
 import { MetadataTable } from './metadata-csv.js';
-import type { Planned } from './plan.js';
+import type { Plan, Planned } from './plan.js';
 import { DEFAULT_WORKERS, StorePool } from './pool.js';
-import { readKey, readPseudonyms } from './pseudonym.js';
+import { type Pseudonyms, readKey, readPseudonyms } from './pseudonym.js';
 import { cleanReport } from './report.js';
 import type { Reports } from './reports/read.js';
 import { reportText } from './reports/store.js';
@@ -102,13 +102,27 @@ export async function ingest(sources: readonly string[], options: IngestOptions)
         '(hidden files and the corpus itself do not count); name a folder with DICOM or NIfTI files',
     );
 
+  return withIngest(options, skipped, (run) =>
+    run.files(
+      files,
+      sources.map((source) => basename(resolve(source))),
+    ),
+  );
+}
+
+/** Opens the corpus, alone, for one ingest. */
+export async function withIngest(
+  options: IngestOptions,
+  skipped: Skipped[],
+  work: (ingest: Ingest) => Promise<Ingested>,
+): Promise<Ingested> {
   const corpus = await Corpus.create(options.corpus);
   try {
     const unlock = await lock(corpus.dir).catch((error: unknown) => {
       throw writeFailure('ingest', options.corpus, error);
     });
     try {
-      return await new Ingest(corpus, options, skipped).run(files, sources);
+      return await work(new Ingest(corpus, options, skipped));
     } finally {
       await unlock();
     }
@@ -126,10 +140,15 @@ function characteristicsOf(item: Planned, retain: boolean): Pick<Series, 'sex' |
     : { sex: null, ageYears: null };
 }
 
-class Ingest {
-  private readonly notes: Skipped[] = [];
+/** One ingest: started, given files in one or more batches, ended. */
+export class Ingest {
+  readonly notes: Skipped[] = [];
   /** id → row, as stored or about to be. */
   private rows = new Map<string, StoredSeries>();
+  private sources: { readonly id: string; readonly name: string }[] = [];
+  private given: Reports | null = null;
+  private key: Uint8Array = new Uint8Array(0);
+  pseudonyms!: Pseudonyms;
   private pending: StoredSeries[] = [];
   /** Voxels that the pending rows take out of use. */
   private outdated: string[] = [];
@@ -140,63 +159,81 @@ class Ingest {
   /** source → the rights that were given for it. */
   private rights = new Map<string, Rights>();
   private reports!: StudyReports;
+  private summary: ReportSummary | null = null;
 
   constructor(
-    private readonly corpus: Corpus,
-    private readonly options: IngestOptions,
-    private readonly skipped: Skipped[],
+    readonly corpus: Corpus,
+    readonly options: IngestOptions,
+    readonly skipped: Skipped[],
   ) {}
 
-  async run(files: readonly SourceFile[], sources: readonly string[]): Promise<Ingested> {
+  /** All files at once, of sources of these names. */
+  async files(files: readonly SourceFile[], names: readonly string[]): Promise<Ingested> {
+    await this.start(names);
+    const plan = await this.plan(files);
+    await this.audited({ series: plan.planned.length }, () => this.storeAll(plan.planned));
+    return this.result();
+  }
+
+  /** Reads what the corpus holds, and what is given for the sources of these names. */
+  async start(names: readonly string[]): Promise<void> {
     const { dir } = this.corpus;
-    const { onProgress, signal } = this.options;
-    const pseudonyms = await readPseudonyms(dir);
-    const given: Reports | null = await givenReports(this.options.reports);
-    const named = sources.map((source) => basename(resolve(source)));
-    const known = named.map((name) => ({ id: pseudonyms.source(name), name }));
-    this.rights = rightsBySource(this.options.rights, known);
+    this.key = await readKey(dir);
+    this.pseudonyms = await readPseudonyms(dir);
+    this.given = await givenReports(this.options.reports);
+    this.sources = names.map((name) => ({ id: this.pseudonyms.source(name), name }));
+    this.rights = rightsBySource(this.options.rights, this.sources);
     const stored = await this.corpus.table.rows();
     await removeOrphans(dir, stored);
     this.rows = new Map(stored.map((row) => [row.series.id, row]));
+  }
 
-    const table =
-      this.options.metadata === undefined ? null : await MetadataTable.read(this.options.metadata);
+  /** The series of files; their reports take the place of those of the files before. */
+  async plan(files: readonly SourceFile[]): Promise<Plan> {
+    const { onProgress, signal, metadata } = this.options;
     const plan = await scan(
       files,
-      pseudonyms,
-      named,
+      this.pseudonyms,
+      this.sources.map(({ name }) => name),
       (done) => onProgress?.({ phase: 'scan', done, total: files.length }),
       signal,
-      table,
+      metadata === undefined ? null : await MetadataTable.read(metadata),
     );
     this.skipped.push(...plan.skipped);
     this.notes.push(...plan.notes);
-    this.reports = await StudyReports.of(given, plan.documents, plan.planned, this.options.reports?.rules);
-    const what = [...new Set(known.map(({ id }) => id))];
+    const rules = this.options.reports?.rules;
+    this.reports = await StudyReports.of(this.given, plan.documents, plan.planned, rules);
+    this.summary = this.reports.summary;
+    return plan;
+  }
+
+  /** Does the storing, noted in the audit log before and after. */
+  async audited(detail: AuditDetail, work: () => Promise<void>): Promise<void> {
+    const sources = [...new Set(this.sources.map(({ id }) => id))];
     try {
-      const rights = what.map((source) => ({ source, rights: this.rights.get(source) ?? null }));
-      await this.record('ingest', { sources: rights, series: plan.planned.length });
-      await this.storeAll(plan.planned, await readKey(dir));
-      await this.record('ingested', {
-        sources: what,
-        ...this.outcome(),
-        interrupted: signal?.aborted === true,
-      });
+      const rights = sources.map((source) => ({ source, rights: this.rights.get(source) ?? null }));
+      await this.record('ingest', { sources: rights, ...detail });
+      await work();
+      await this.flush();
+      if (this.flushes > COMPACT_ABOVE) await this.corpus.table.compact();
+      const interrupted = this.options.signal?.aborted === true;
+      await this.record('ingested', { sources, ...this.outcome(), interrupted });
     } catch (error) {
       // What was written before the failure stays, if its rows can still be added.
       await this.flush().catch(() => undefined);
-      await this.record('ingested', { sources: what, ...this.outcome(), failed: true }).catch(
-        () => undefined,
-      );
+      await this.record('ingested', { sources, ...this.outcome(), failed: true }).catch(() => undefined);
       throw writeFailure('ingest', this.options.corpus, error);
     }
+  }
+
+  result(): Ingested {
     return {
       series: [...this.found.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
       skipped: this.skipped,
       notes: this.notes,
-      reports: this.reports.summary,
+      reports: this.summary,
       ...this.count,
-      interrupted: signal?.aborted === true,
+      interrupted: this.options.signal?.aborted === true,
     };
   }
 
@@ -215,7 +252,9 @@ class Ingest {
     };
   }
 
-  private async storeAll(all: readonly Planned[], key: Uint8Array): Promise<void> {
+  /** Stores what the corpus does not hold yet. Rows are added now and then; `flush` adds the rest. */
+  async storeAll(all: readonly Planned[]): Promise<void> {
+    const { key } = this;
     const { onProgress, signal, workers = DEFAULT_WORKERS } = this.options;
     const studyParts = studyBodyParts(all, this.rows);
     const wanted: Planned[][] = [];
@@ -258,8 +297,6 @@ class Ingest {
     } finally {
       await pool.close();
     }
-    await this.flush();
-    if (this.flushes > COMPACT_ABOVE) await this.corpus.table.compact();
   }
 
   private copies(items: readonly Planned[]): void {
@@ -387,7 +424,7 @@ class Ingest {
     };
   }
 
-  private async flush(): Promise<void> {
+  async flush(): Promise<void> {
     const rows = this.pending;
     const outdated = this.outdated;
     this.pending = [];
