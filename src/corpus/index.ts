@@ -16,6 +16,7 @@ export { type Exported, exportNifti, type ExportOptions } from './export.js';
 export { exportDicom } from './export-dicom.js';
 export { deidentifyDicom } from './deidentify/dicom.js';
 export { type DeidentifyOptions } from './deidentify/profile.js';
+export { ingestReceived, type ReceivedOptions, type Receiving } from './ingest-received.js';
 export { ingest, type Ingested, type IngestOptions, type IngestProgress } from './ingest.js';
 export { type LedgerEntry, readLedger, type RightsChange, setRights } from './ledger.js';
 export {

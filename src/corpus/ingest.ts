@@ -158,8 +158,8 @@ export class Ingest {
   private readonly count = { added: 0, replaced: 0, present: 0 };
   /** source → the rights that were given for it. */
   private rights = new Map<string, Rights>();
-  private reports!: StudyReports;
-  private summary: ReportSummary | null = null;
+  reports!: StudyReports;
+  summary: ReportSummary | null = null;
 
   constructor(
     readonly corpus: Corpus,
@@ -171,6 +171,7 @@ export class Ingest {
   async files(files: readonly SourceFile[], names: readonly string[]): Promise<Ingested> {
     await this.start(names);
     const plan = await this.plan(files);
+    this.summary = this.reports.summary;
     await this.audited({ series: plan.planned.length }, () => this.storeAll(plan.planned));
     return this.result();
   }
@@ -203,7 +204,6 @@ export class Ingest {
     this.notes.push(...plan.notes);
     const rules = this.options.reports?.rules;
     this.reports = await StudyReports.of(this.given, plan.documents, plan.planned, rules);
-    this.summary = this.reports.summary;
     return plan;
   }
 
@@ -224,6 +224,23 @@ export class Ingest {
       await this.record('ingested', { sources, ...this.outcome(), failed: true }).catch(() => undefined);
       throw writeFailure('ingest', this.options.corpus, error);
     }
+  }
+
+  holds(id: string): boolean {
+    return this.rows.has(id);
+  }
+
+  /** Counts series as present, if all of them are, with the rights that are given now. */
+  async keepAll(ids: readonly string[]): Promise<boolean> {
+    const rows = ids.map((id) => this.rows.get(id));
+    if (rows.some((row) => row === undefined)) return false;
+    for (const row of rows) await this.keep(null, row!, null);
+    return true;
+  }
+
+  /** Whether rows have waited long enough to be added. */
+  get isFlushDue(): boolean {
+    return this.pending.length >= ROWS_AT_ONCE || Date.now() - this.lastFlush > ROWS_EVERY_MS;
   }
 
   result(): Ingested {
@@ -279,8 +296,7 @@ export class Ingest {
         while (at < same.length && !(await this.store(same[at++]!, pool, key, studyParts)));
         this.copies(same.slice(at));
         finished(same.length);
-        if (this.pending.length >= ROWS_AT_ONCE || Date.now() - this.lastFlush > ROWS_EVERY_MS)
-          await this.flush();
+        if (this.isFlushDue) await this.flush();
       }
     };
     try {
@@ -343,11 +359,14 @@ export class Ingest {
     this.pending.push(row);
   }
 
-  /** Counts a series that is there, with the rights and the report that are given now. */
-  private async keep(item: Planned, row: StoredSeries, studyBodyPart: string | null): Promise<void> {
+  /**
+   * Counts a series that is there, with the rights that are given now and, where its files are at hand (`item`), the
+   * report.
+   */
+  private async keep(item: Planned | null, row: StoredSeries, studyBodyPart: string | null): Promise<void> {
     this.count.present++;
     let { series } = row;
-    if (this.reports.has(item.studyId)) {
+    if (item !== null && this.reports.has(item.studyId)) {
       const { plane, spacingMm } = series;
       const identifying = await readIdentifying(item.identifying);
       const { text, report } = this.words(
@@ -359,7 +378,8 @@ export class Ingest {
       );
       series = { ...series, text, report };
     }
-    const rights = this.rights.get(item.source) ?? series.rights;
+    const source = item?.source ?? this.sources[0]!.id;
+    const rights = this.rights.get(source) ?? series.rights;
     series = { ...series, rights };
     if (JSON.stringify(series) !== JSON.stringify(row.series)) this.put({ ...row, series });
     else this.found.set(row.series.id, row.series);

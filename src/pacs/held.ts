@@ -4,14 +4,18 @@
 export interface ReceivedSeries {
   readonly studyUid: string;
   readonly seriesUid: string;
+  readonly use: 'image' | 'report';
   readonly files: readonly Uint8Array[];
   /** Instances that the sender says there are; null where it does not say. */
   readonly expected: number | null;
+  /** Structured reports of the study, each a DICOM file. */
+  readonly reports: readonly Uint8Array[];
 }
 
 interface Arriving {
   readonly studyUid: string;
   readonly seriesUid: string;
+  readonly use: 'image' | 'report';
   /** By SOP Instance UID: an instance that comes again replaces itself. */
   readonly files: Map<string, Uint8Array>;
   /** Associations that brought instances, with how many. */
@@ -61,14 +65,20 @@ export class HeldSeries {
 
   /** Keeps an instance for which room of its length is reserved. */
   add(
-    instance: { readonly studyUid: string; readonly seriesUid: string; readonly sopInstanceUid: string },
+    instance: {
+      readonly studyUid: string;
+      readonly seriesUid: string;
+      readonly sopInstanceUid: string;
+      readonly use: 'image' | 'report';
+    },
     file: Uint8Array,
     association: object,
   ): void {
-    const { studyUid, seriesUid, sopInstanceUid } = instance;
+    const { studyUid, seriesUid, sopInstanceUid, use } = instance;
     const series = this.arriving.get(seriesUid) ?? {
       studyUid,
       seriesUid,
+      use,
       files: new Map<string, Uint8Array>(),
       from: new Map<object, number>(),
       timer: null,
@@ -86,7 +96,7 @@ export class HeldSeries {
    * association for every image are waited for.
    */
   ended(association: object): void {
-    for (const series of [...this.arriving.values()]) {
+    for (const series of this.reportsFirst()) {
       const brought = series.from.get(association) ?? 0;
       if (brought === 0) continue;
       if (brought > 1 && series.from.size === 1) this.finish(series);
@@ -96,7 +106,7 @@ export class HeldSeries {
 
   /** Makes everything ready that came; `taken` ends after it. */
   close(): void {
-    for (const series of [...this.arriving.values()]) this.finish(series);
+    for (const series of this.reportsFirst()) this.finish(series);
     this.closed = true;
     this.wake();
   }
@@ -133,15 +143,22 @@ export class HeldSeries {
     }
   }
 
+  /** So that the images of a study find its report. */
+  private reportsFirst(): Arriving[] {
+    return [...this.arriving.values()].sort(
+      (a, b) => Number(b.use === 'report') - Number(a.use === 'report'),
+    );
+  }
+
   private finish(series: Arriving): void {
     if (series.timer !== null) clearTimeout(series.timer);
     this.arriving.delete(series.seriesUid);
-    const { studyUid, seriesUid } = series;
+    const { studyUid, seriesUid, use } = series;
     // What came of the same series before and was not taken yet belongs to it.
     const earlier = this.ready.findIndex((one) => one.seriesUid === seriesUid);
     const [before] = earlier < 0 ? [] : this.ready.splice(earlier, 1);
     const files = [...(before?.files ?? []), ...series.files.values()];
-    this.ready.push({ studyUid, seriesUid, files, expected: null });
+    this.ready.push({ studyUid, seriesUid, use, files, expected: null, reports: [] });
     this.wake();
   }
 

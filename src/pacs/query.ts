@@ -81,20 +81,25 @@ export function parseQuery(text: string): SeriesQuery {
 }
 
 /**
- * Every MR series that matches, study by study: all services can list the series of a study, while searching all
- * series at once is optional.
+ * The Study Instance UIDs of studies with MR that match. Series are then searched study by study: all services can list
+ * the series of a study, while searching all series at once is optional.
  *
  * @throws PacsError when the server refuses or does not answer in the end.
  */
-export async function* findSeries(client: DicomWebClient, query: SeriesQuery): AsyncGenerator<FoundSeries> {
+export async function* studiesOf(client: DicomWebClient, query: SeriesQuery): AsyncGenerator<string> {
   // The modalities of a study are looked at here rather than matched by the server: Orthanc 1.10 loses results between
   // pages of such a search.
   const studyQuery = [...query.study, ['includefield', '00080061'] as const];
   for await (const study of pages(client, '/studies', studyQuery, '0020000D', 'search for studies')) {
     const modalities = study['00080061']?.Value ?? [];
-    if (modalities.length > 0 && !modalities.includes('MR')) continue;
-    yield* seriesOf(client, value(study, '0020000D'), [...query.series, ['Modality', 'MR']]);
+    if (modalities.length === 0 || modalities.includes('MR')) yield value(study, '0020000D');
   }
+}
+
+/** Every MR series that matches, study by study. @throws as studiesOf. */
+export async function* findSeries(client: DicomWebClient, query: SeriesQuery): AsyncGenerator<FoundSeries> {
+  for await (const study of studiesOf(client, query))
+    yield* seriesOf(client, study, [...query.series, ['Modality', 'MR']]);
 }
 
 /** The series of a study that match `query`. */

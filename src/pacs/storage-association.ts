@@ -231,7 +231,7 @@ export class StorageAssociation extends dimse.Scp {
       return fail(CANNOT_UNDERSTAND, 'it names no series or no study');
     arrival.discard();
     if (!held.reserve(file.length)) return fail(OUT_OF_RESOURCES, 'no memory left, send it again later');
-    held.add(identity, file, this);
+    held.add({ ...identity, use: useOf(sopClassUid) === 'report' ? 'report' : 'image' }, file, this);
     counts.received++;
     return [Status.Success, ''];
   }

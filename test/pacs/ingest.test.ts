@@ -1,0 +1,190 @@
+/** Series from a PACS in a corpus: the same as from a folder, whatever the line does, and fetched once. */
+import { copyFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  Corpus,
+  ingest,
+  type Ingested,
+  ingestReceived,
+  type Series,
+  withdraw,
+} from '../../src/corpus/index.js';
+import { newUid } from '../../src/formats/dicom/index.js';
+import {
+  type ClientOptions,
+  DicomWebClient,
+  fetchSeries,
+  type FetchOptions,
+  parseQuery,
+  type ReceivedSeries,
+  storeInstances,
+} from '../../src/pacs/index.js';
+import { simulateStudy, writeStudy } from '../../src/simulate/index.js';
+import { dicom, filesUnder, folder, image } from '../corpus/made.js';
+import { skipped } from '../data.js';
+import { CREDENTIALS, hasOrthanc, NO_ORTHANC, type Orthanc, startOrthanc } from './orthanc.js';
+import { startProxy } from './proxy.js';
+
+interface FetchingOptions extends Partial<Pick<FetchOptions, 'query' | 'signal' | 'mostBytes'>> {
+  readonly client?: ClientOptions;
+  readonly onEach?: (series: ReceivedSeries, n: number) => void;
+  readonly corpus: string;
+}
+
+/** Takes in what a DICOMweb service has. */
+async function fetchInto(address: string, options: FetchingOptions): Promise<Ingested & { fetched: number }> {
+  const { corpus, signal, query = parseQuery(''), mostBytes = 2 ** 30, onEach } = options;
+  const client = await DicomWebClient.create(address, {
+    env: CREDENTIALS,
+    retries: { baseMs: 1, mostMs: 5, tries: 20 },
+    ...options.client,
+  });
+  let fetched = 0;
+  try {
+    const result = await ingestReceived(
+      async function* (receiving) {
+        const all = fetchSeries(client, {
+          ...{ query, mostBytes, concurrency: 2, reports: true, ...receiving },
+          ...(signal && { signal }),
+        });
+        for await (const series of all) {
+          fetched++;
+          onEach?.(series, fetched);
+          yield series;
+        }
+      },
+      { corpus, source: 'a pacs', ...(signal && { signal }) },
+    );
+    return { ...result, fetched };
+  } finally {
+    client.close();
+  }
+}
+
+/** Rows without what differs by source, and the stored voxels of each. */
+async function contents(dir: string): Promise<Map<string, { series: Series; voxels: number[] }>> {
+  const corpus = await Corpus.open(dir);
+  try {
+    const all = new Map<string, { series: Series; voxels: number[] }>();
+    for (const series of await corpus.list())
+      all.set(series.id, {
+        series: { ...series, source: '' },
+        voxels: [...(await corpus.volume(series.id)).data],
+      });
+    return all;
+  } finally {
+    corpus.close();
+  }
+}
+
+/** A corpus with the key of another, so that its ids are the same. */
+async function withKeyOf(other: string): Promise<string> {
+  const dir = await folder();
+  const corpus = await Corpus.create(dir);
+  corpus.close();
+  await copyFile(join(other, 'key'), join(dir, 'key'));
+  return dir;
+}
+
+describe.skipIf(skipped(!hasOrthanc(), NO_ORTHANC))('series from a PACS', () => {
+  let pacs: Orthanc;
+  let dir: string;
+  let files: string[];
+
+  beforeAll(async () => {
+    pacs = await startOrthanc();
+    dir = await mkdtemp(join(tmpdir(), 'precess-pacs-'));
+    for (let patient = 0; patient < 3; patient++)
+      await writeStudy(
+        join(dir, `study-${patient}`),
+        simulateStudy({ seed: 5, patient, series: 2, size: 'tiny' }),
+      );
+    // Beside the images, what is no MR.
+    await dicom(join(dir, 'mr'), { patientName: 'Planted^Name', seriesUid: newUid('planted') }, image());
+    files = await filesUnder(dir);
+    const client = await DicomWebClient.create(pacs.address, { env: CREDENTIALS });
+    const { stored } = await storeInstances(client, await Promise.all(files.map((file) => readFile(file))));
+    expect(stored).toBe(files.length);
+    client.close();
+  }, 60_000);
+  afterAll(async () => {
+    await pacs.stop();
+    await rm(dir, { recursive: true, force: true });
+  });
+
+  it('are those of the folder: ids, descriptions and voxels', async () => {
+    const local = await folder();
+    await ingest([dir], { corpus: local });
+    const remote = await withKeyOf(local);
+    const result = await fetchInto(pacs.address, { corpus: remote });
+    expect(result).toMatchObject({ added: 7, present: 0, interrupted: false, fetched: 7 });
+    expect(await contents(remote)).toEqual(await contents(local));
+    expect([...(await contents(local)).keys()]).toHaveLength(7);
+  });
+
+  it('are fetched once; again where they are no longer in the corpus, or the archive has more', async () => {
+    const corpus = await folder();
+    const query = parseQuery('PatientID=P-1');
+    expect(await fetchInto(pacs.address, { corpus, query })).toMatchObject({ added: 1, fetched: 1 });
+    const again = await fetchInto(pacs.address, { corpus, query });
+    expect(again).toMatchObject({ added: 0, present: 1, fetched: 0 });
+    expect(again.series).toHaveLength(1);
+
+    const more = await dicom(await folder(), { seriesUid: newUid('planted') }, image([40, 36, 10]));
+    for (const path of more.slice(8)) await pacs.rest('/instances', await readFile(path));
+    const grown = await fetchInto(pacs.address, { corpus, query });
+    expect(grown).toMatchObject({ replaced: 1, fetched: 1 });
+    expect(grown.series[0]!.shape).toEqual([40, 36, 10]);
+
+    const open = await Corpus.open(corpus);
+    await withdraw(open, { id: grown.series[0]!.id }, () => Promise.resolve());
+    open.close();
+    expect(await fetchInto(pacs.address, { corpus, query })).toMatchObject({ added: 1, fetched: 1 });
+  });
+
+  it('come through a bad line, and go on where they were stopped', async () => {
+    const proxy = await startProxy(pacs.port, { bad: 0.3, seed: 11 });
+    const address = `dicomweb+http://127.0.0.1:${proxy.port}/dicom-web`;
+    const corpus = await folder();
+    const stop = new AbortController();
+    const first = await fetchInto(address, {
+      corpus,
+      signal: stop.signal,
+      onEach: (_, n) => n === 3 && stop.abort(new Error('stopped')),
+    });
+    expect(first.interrupted).toBe(true);
+    expect(first.added).toBeLessThan(7);
+    const second = await fetchInto(address, { corpus });
+    expect(second).toMatchObject({ present: first.added, added: 7 - first.added, skipped: [] });
+    expect(second.fetched).toBe(7 - first.added);
+    expect(proxy.count.whole).toBeLessThan(proxy.count.requests);
+    await proxy.stop();
+  });
+
+  it('that fail are listed by pseudonym, and the others are taken', async () => {
+    const corpus = await folder();
+    const result = await fetchInto(pacs.address, { corpus, mostBytes: 90_000 });
+    expect(result.added + result.skipped.length).toBe(7);
+    expect(result.skipped.length).toBeGreaterThan(0);
+    for (const { path, reason } of result.skipped) {
+      expect(path).toMatch(/^a pacs: series se-[0-9a-f]{16}$/);
+      expect(reason).toMatch(/may have \d+ bytes/);
+    }
+  });
+
+  it('leave nothing of names, ids and UIDs on the disk', async () => {
+    const corpus = await folder();
+    await fetchInto(pacs.address, { corpus, query: parseQuery('PatientID=P-1') });
+    const all = await filesUnder(corpus);
+    expect(all.some((path) => path.includes('received'))).toBe(true);
+    for (const path of all) {
+      const text = (await readFile(path)).toString('latin1');
+      for (const planted of ['Planted', 'P-1"', newUid('planted'), newUid('study 1'), '127.0.0.1'])
+        expect(text.includes(planted), `${planted} in ${path}`).toBe(false);
+      expect(path).not.toContain('2.25.');
+    }
+    expect(await readdir(corpus)).not.toContain('memory');
+  });
+});
