@@ -1,7 +1,8 @@
 /** `precess ingest`: files and folders into a corpus. */
 import type { Command } from 'commander';
-import type { IngestProgress, Ingested } from '../corpus/index.js';
+import type { IngestOptions, IngestProgress, Ingested } from '../corpus/index.js';
 import { rightsFrom, type RightsOptions, withRights } from './corpus-rights.js';
+import { ingestFromPacs, type PacsFlags, withPacs } from './ingest-pacs.js';
 import { logReports, type ReportFlags, reportsFrom, withReports } from './ingest-reports.js';
 import {
   CliError,
@@ -15,7 +16,7 @@ import {
   wholeNumber,
 } from './shared.js';
 
-interface Options extends RightsOptions, ReportFlags {
+interface Options extends RightsOptions, ReportFlags, PacsFlags {
   readonly corpus: string;
   readonly operator?: string;
   readonly text: string;
@@ -28,12 +29,16 @@ interface Options extends RightsOptions, ReportFlags {
 const UNSPECIFIED = ' (default: licence unspecified, evaluation on this machine and nothing else)';
 
 export function registerIngest(program: Command): void {
-  withReports(withRights(program.command('ingest'), UNSPECIFIED))
+  withPacs(withReports(withRights(program.command('ingest'), UNSPECIFIED)))
     .description(
       'Bring MR series (DICOM by content, NIfTI, NRRD, MetaImage, MGH, BIDS data sets; also inside zip and tar ' +
         'archives) into a corpus without anything that identifies a person.',
     )
-    .argument('<source...>', 'files, folders and archives')
+    .argument(
+      '[source...]',
+      'files, folders and archives, or one DICOMweb service: dicomweb+https://HOST/PATH (credentials come from ' +
+        'PRECESS_DICOMWEB_TOKEN, or PRECESS_DICOMWEB_USER and PRECESS_DICOMWEB_PASSWORD)',
+    )
     .requiredOption('--corpus <dir>', 'the corpus; made where it is missing')
     .option(
       '--text <what>',
@@ -55,7 +60,9 @@ export function registerIngest(program: Command): void {
     .option('--json', 'print one JSON document on stdout')
     .addHelpText(
       'after',
-      '\nExample:\n  precess ingest ~/scans archive/knee.nii.gz --corpus corpus --rights "CC BY 4.0:train,evaluate"\n\n' +
+      '\nExample:\n  precess ingest ~/scans archive/knee.nii.gz --corpus corpus --rights "CC BY 4.0:train,evaluate"\n' +
+        '  precess ingest dicomweb+https://pacs.example.org/dicom-web --corpus corpus --query "StudyDate=20200101-20201231"\n' +
+        '  precess ingest --listen 11112 --aet PRECESS --corpus corpus\n\n' +
         'Running it again adds nothing twice. The key in the corpus makes the ids: keep it private and keep it.\n',
     )
     .action(run);
@@ -72,7 +79,7 @@ async function run(sources: string[], options: Options): Promise<void> {
   const bars = new Bars();
   let result: Ingested;
   try {
-    result = await ingest(sources, {
+    const how: IngestOptions = {
       corpus: options.corpus,
       text,
       ...(rights && { rights }),
@@ -83,7 +90,8 @@ async function run(sources: string[], options: Options): Promise<void> {
       ...(workers !== undefined && { workers }),
       signal: stop.signal,
       onProgress: (step) => bars.show(step),
-    });
+    };
+    result = (await ingestFromPacs(sources, options, how)) ?? (await ingest(sources, how));
   } finally {
     bars.stop();
     stop.done();
@@ -95,7 +103,7 @@ async function run(sources: string[], options: Options): Promise<void> {
     throw new Interrupted(
       `ingest: stopped; ${result.series.length} series are complete in ${options.corpus}, run the same command again for the rest`,
     );
-  if (result.series.length === 0)
+  if (result.series.length === 0 && options.listen === undefined)
     throw new CliError(
       `ingest: the sources must hold MR series, but none of ${result.skipped.length} files is usable ` +
         `(${reasons(result).slice(0, 3).join('; ')}); name a folder with MR images in DICOM, NIfTI or another volume format`,
@@ -113,6 +121,7 @@ class Bars {
       this.phase = phase;
       this.bar = progress(phase === 'scan' ? 'reading headers' : 'storing series', total);
     }
+    this.bar?.total(total);
     this.bar?.update(done);
   }
 
