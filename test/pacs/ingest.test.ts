@@ -2,6 +2,7 @@
 import { copyFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   Corpus,
@@ -11,7 +12,7 @@ import {
   type Series,
   withdraw,
 } from '../../src/corpus/index.js';
-import { newUid } from '../../src/formats/dicom/index.js';
+import { newUid, readDicomHeader } from '../../src/formats/dicom/index.js';
 import {
   type ClientOptions,
   DicomWebClient,
@@ -77,6 +78,12 @@ async function contents(dir: string): Promise<Map<string, { series: Series; voxe
   } finally {
     corpus.close();
   }
+}
+
+/** A structured report made by pydicom, and the study that it is of. */
+async function report(): Promise<{ sr: Uint8Array; studyUid: string }> {
+  const path = fileURLToPath(new URL('../fixtures/corpus/reports/comprehensive.dcm', import.meta.url));
+  return { sr: await readFile(path), studyUid: (await readDicomHeader(path)).studyUid };
 }
 
 /** A corpus with the key of another, so that its ids are the same. */
@@ -186,5 +193,54 @@ describe.skipIf(skipped(!hasOrthanc(), NO_ORTHANC))('series from a PACS', () => 
       expect(path).not.toContain('2.25.');
     }
     expect(await readdir(corpus)).not.toContain('memory');
+  });
+
+  it('bring the structured report of their study', async () => {
+    const { sr, studyUid } = await report();
+    const corpus = await folder();
+    const files = await dicom(await folder(), { studyUid, seriesUid: newUid('reported'), patientId: 'R' });
+    for (const file of [sr, ...(await Promise.all(files.map((path) => readFile(path))))])
+      await pacs.rest('/instances', file);
+    const query = parseQuery(`StudyInstanceUID=${studyUid}`);
+    const result = await fetchInto(pacs.address, { corpus, query });
+    expect(result.reports).toMatchObject({ found: 1, matched: 1 });
+    expect(result.series.map((series) => series.report?.impression)).toEqual([
+      'Protrusion with spinal stenosis.',
+    ]);
+  });
+});
+
+describe('series that are pushed', () => {
+  const received = (more: Partial<ReceivedSeries>): ReceivedSeries => ({
+    ...{ studyUid: newUid('study 1'), seriesUid: newUid('series 1'), use: 'image', files: [] },
+    ...{ expected: null, reports: [], ...more },
+  });
+  // eslint-disable-next-line @typescript-eslint/require-await -- an async iterable is what ingest takes
+  async function* supply(all: readonly ReceivedSeries[]): AsyncGenerator<ReceivedSeries> {
+    yield* all;
+  }
+
+  it('find the report that came before them', async () => {
+    const { sr, studyUid } = await report();
+    const paths = await dicom(await folder(), { studyUid });
+    const files = await Promise.all(paths.map((path) => readFile(path)));
+    const { series, reports } = await ingestReceived(
+      () => supply([received({ studyUid, use: 'report', files: [sr] }), received({ studyUid, files })]),
+      { corpus: await folder(), source: 'x', atOnce: true },
+    );
+    expect(series.map((one) => one.report?.impression)).toEqual(['Protrusion with spinal stenosis.']);
+    expect(reports).toMatchObject({ found: 1, matched: 1 });
+  });
+
+  it('in pieces are told of, and whole again when they come whole', async () => {
+    const paths = await dicom(await folder());
+    const files = await Promise.all(paths.map((path) => readFile(path)));
+    const all = [files.slice(0, 5), files.slice(5), files].map((some) => received({ files: some }));
+    const corpus = await folder();
+    const options = { corpus, source: 'x', atOnce: true };
+    const { series, notes, added, replaced } = await ingestReceived(() => supply(all), options);
+    expect({ added, replaced, notes: notes.length }).toEqual({ added: 1, replaced: 1, notes: 1 });
+    expect(notes[0]!.reason).toMatch(/came in pieces/);
+    expect(series[0]!.shape).toEqual([40, 36, 8]);
   });
 });
