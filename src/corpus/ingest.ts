@@ -4,20 +4,22 @@ import { basename, join, resolve } from 'node:path';
 import { spacing } from '../volume/affine.js';
 import { closeArchives } from '../formats/archive/index.js';
 import { planeOf } from '../volume/orientation.js';
-import { bodyPartFrom, describeHeader } from '../text/header.js';
+import { describeHeader } from '../text/header.js';
 import { type AuditDetail, recordAudit } from './audit.js';
 import { Corpus, removeOrphans, voxelsPath } from './corpus.js';
 import { CorpusError, writeFailure } from './error.js';
+import type { Ingested, IngestOptions } from './ingest-options.js';
 import { lock } from './lock.js';
 import { MetadataTable } from './metadata-csv.js';
 import type { Plan, Planned } from './plan.js';
+import { bySeries, studyBodyParts } from './plan-order.js';
 import { DEFAULT_WORKERS, StorePool } from './pool.js';
 import { type Pseudonyms, readKey, readPseudonyms } from './pseudonym.js';
 import { cleanReport } from './report.js';
 import type { Reports } from './reports/read.js';
 import { reportText } from './reports/store.js';
-import { givenReports, type ReportOptions, StudyReports, type ReportSummary } from './reports/studies.js';
-import { DEFAULT_RIGHTS, type GivenRights, type Rights, rightsBySource } from './rights.js';
+import { givenReports, StudyReports, type ReportSummary } from './reports/studies.js';
+import { DEFAULT_RIGHTS, type Rights, rightsBySource } from './rights.js';
 import { scan } from './scan.js';
 import type { Series } from './series.js';
 import type { StoredVoxels, StoreTask } from './store-series.js';
@@ -25,54 +27,7 @@ import type { StoredSeries } from './table.js';
 import { readIdentifying } from './voxel-source.js';
 import { type Skipped, type SourceFile, walk } from './walk.js';
 
-export interface IngestProgress {
-  /** "scan" reads headers, `done` of `total` files; "store" writes voxels, `done` of `total` series. */
-  readonly phase: 'scan' | 'store';
-  readonly done: number;
-  readonly total: number;
-}
-
-export interface IngestOptions {
-  /** The folder of the corpus; made where it is missing. */
-  readonly corpus: string;
-  /**
-   * What may be done with these series, for all or by source; DEFAULT_RIGHTS where not given. Given ones also replace
-   * those stored before.
-   */
-  readonly rights?: GivenRights;
-  /** Who does it, for the audit log. */
-  readonly operator?: string;
-  /** "report" (usual) keeps cleaned image comments after the header sentence; "header" keeps the sentence only. */
-  readonly text?: 'report' | 'header';
-  /** Reports from elsewhere; structured reports among the images are taken without being asked for. */
-  readonly reports?: ReportOptions;
-  /** A table (CSV, TSV) of what is known of image files, as MetadataTable reads it. */
-  readonly metadata?: string;
-  /** Keeps sex and age (PS3.15 E.3.7, Retain Patient Characteristics); ages of 90 and above become 90. */
-  readonly retainCharacteristics?: boolean;
-  /** Threads that read, inspect and write voxels; one a core where not given. Below 2 the calling thread does it. */
-  readonly workers?: number;
-  readonly onProgress?: (progress: IngestProgress) => void;
-  /** Stops after the series at hand; what is stored by then is complete. */
-  readonly signal?: AbortSignal;
-}
-
-export interface Ingested {
-  /** Every series of the sources that the corpus holds now, old and new. */
-  readonly series: Series[];
-  /** Files, or series named by their first file, that were left out. Paths are for the person, and stored nowhere. */
-  readonly skipped: Skipped[];
-  /** Decisions such as "kept the first of 30 frames". */
-  readonly notes: Skipped[];
-  /** Null where there was no report. */
-  readonly reports: ReportSummary | null;
-  readonly added: number;
-  /** Series that came back with more slices than before, and were written anew. */
-  readonly replaced: number;
-  /** Series that were there already. */
-  readonly present: number;
-  readonly interrupted: boolean;
-}
+export type { Ingested, IngestOptions, IngestProgress } from './ingest-options.js';
 
 /** Rows are added this many at a time or this often: each addition is a new version of the table. */
 const ROWS_AT_ONCE = 32;
@@ -455,29 +410,4 @@ export class Ingest {
     await this.corpus.table.put(rows);
     for (const path of outdated) await rm(join(this.corpus.dir, path), { recursive: true, force: true });
   }
-}
-
-/** Plans of one series together, the one made from most slices first; the others count where it cannot be stored. */
-function bySeries(all: readonly Planned[]): Planned[][] {
-  const groups = new Map<string, Planned[]>();
-  for (const item of all) {
-    const group = groups.get(item.id);
-    if (group === undefined) groups.set(item.id, [item]);
-    else group.push(item);
-  }
-  return [...groups.values()].map((group) => group.sort((a, b) => b.instances - a.instances));
-}
-
-/** study → the body part that all its series which name one agree on. */
-function studyBodyParts(
-  planned: readonly Planned[],
-  rows: ReadonlyMap<string, StoredSeries>,
-): Map<string, string> {
-  const parts = new Map<string, Set<string>>();
-  const add = (study: string, part: string): void => {
-    if (part !== 'UNKNOWN') parts.set(study, (parts.get(study) ?? new Set()).add(part));
-  };
-  for (const item of planned) add(item.studyId, bodyPartFrom(item.fields));
-  for (const { series } of rows.values()) add(series.studyId, series.bodyPart);
-  return new Map([...parts].filter(([, set]) => set.size === 1).map(([study, [part]]) => [study, part!]));
 }
