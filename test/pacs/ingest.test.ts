@@ -24,7 +24,7 @@ import {
 } from '../../src/pacs/index.js';
 import { simulateStudy, writeStudy } from '../../src/simulate/index.js';
 import { dicom, filesUnder, folder, image } from '../corpus/made.js';
-import { skipped } from '../data.js';
+import { dataDir, skipped } from '../data.js';
 import { CREDENTIALS, hasOrthanc, NO_ORTHANC, type Orthanc, startOrthanc } from './orthanc.js';
 import { startProxy } from './proxy.js';
 
@@ -209,6 +209,51 @@ describe.skipIf(skipped(!hasOrthanc(), NO_ORTHANC))('series from a PACS', () => 
     ]);
   });
 });
+
+const data = dataDir();
+
+describe.skipIf(skipped(!hasOrthanc() || data === null, `${NO_ORTHANC}, or no shared data`))(
+  'real series',
+  () => {
+    it('from a PACS are those of the folder', async () => {
+      const sources = ['prostate-prostatex', 'prostate-missing-slice'].map((name) => join(data!, name));
+      const local = await folder();
+      const own = await ingest(sources, { corpus: local });
+      const pacs = await startOrthanc();
+      try {
+        const client = await DicomWebClient.create(pacs.address, { env: CREDENTIALS });
+        const paths = (await Promise.all(sources.map((source) => filesUnder(source)))).flat();
+        const images = paths.filter((path) => path.endsWith('.dcm'));
+        const sent = await storeInstances(client, await Promise.all(images.map((path) => readFile(path))));
+        expect(sent.stored).toBe(images.length);
+        client.close();
+        const remote = await withKeyOf(local);
+        const fetched = await fetchInto(pacs.address, { corpus: remote });
+        expect(fetched.added).toBe(own.added);
+        const [there, here] = [await contents(remote), await contents(local)];
+        expect([...there.keys()]).toEqual([...here.keys()]);
+        for (const [id, { series, voxels }] of here) {
+          const { contentHash, affine, missingSlices, patientId, studyId } = series;
+          expect(there.get(id)!.series).toMatchObject({
+            contentHash,
+            affine,
+            missingSlices,
+            patientId,
+            studyId,
+          });
+          // Compared as bytes: a difference of long lists would take minutes to print.
+          expect(
+            Buffer.from(Float64Array.from(there.get(id)!.voxels).buffer).equals(
+              Buffer.from(Float64Array.from(voxels).buffer),
+            ),
+          ).toBe(true);
+        }
+      } finally {
+        await pacs.stop();
+      }
+    }, 60_000);
+  },
+);
 
 describe('series that are pushed', () => {
   const received = (more: Partial<ReceivedSeries>): ReceivedSeries => ({
