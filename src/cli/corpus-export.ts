@@ -69,7 +69,11 @@ async function run(ids: string[], options: Options): Promise<void> {
     }
     const written = new Set(result.written);
     const sources = [...new Set(chosen.filter(({ id }) => written.has(id)).map(({ source }) => source))];
-    const detail = { format: options.nifti === undefined ? 'dicom' : 'nifti', series: written.size, sources: sources.sort() };
+    const detail = {
+      format: options.nifti === undefined ? 'dicom' : 'nifti',
+      series: written.size,
+      sources: sources.sort(),
+    };
     if (!(await recordUse(corpus.dir, 'export', detail, options.operator ?? null)))
       log('export: the corpus may only be read, so that its audit log does not tell of this export');
     if (options.json) printJson(result);
