@@ -59,15 +59,22 @@ function withRunOptions(command: Command): Command {
 
 export function registerTraining(program: Command): void {
   withRunOptions(program.command('pretrain'))
-    .description('Pretrain the 3D image encoder without labels (student-teacher: DINO, iBOT, KoLeo).')
+    .description('Pretrain the 3D image encoder without labels.')
+    .option(
+      '--objective <name>',
+      'dino (student-teacher: DINO, iBOT, KoLeo) or mae (masked autoencoding)',
+      oneOf('--objective', ['dino', 'mae'] as const),
+      'dino',
+    )
     .addHelpText(
       'after',
       '\nExample:\n  precess pretrain --corpus corpus --run runs/pre --size nano --steps 500 --batch 16' +
         '\n  mpirun -n 4 precess pretrain --corpus corpus --run runs/pre --size base --batch 128',
     )
-    .action(async (flags: Flags) => {
+    .action(async (flags: Flags & { objective: 'dino' | 'mae' }) => {
       const { pretrain } = await import('../train/run.js');
-      await work('pretrain', flags, (options) => pretrain(options));
+      const { objective } = flags;
+      await work('pretrain', flags, (options) => pretrain({ ...options, objective }));
     });
   withRunOptions(program.command('align'))
     .description('Align the image encoder with text (sigmoid contrast of series and their texts).')

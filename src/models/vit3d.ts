@@ -54,7 +54,7 @@ export interface ImageFeatures {
 export const LAYER_SCALE = 0.1;
 
 /** Wavelengths of the rotary positions: from the smallest token (8 mm) apart to a whole body (2 m). */
-const WAVELENGTHS_MM = { minWavelengthMm: 16, maxWavelengthMm: 2048 };
+export const WAVELENGTHS_MM = { minWavelengthMm: 16, maxWavelengthMm: 2048 };
 
 /**
  * Encodes a batch: linear patch embedding (Dosovitskiy et al. 2021) plus what the token knows of itself (measured

@@ -13,6 +13,7 @@ import { TextTokenizer, trainWordPiece } from '../text/tokenizer.js';
 import { ALIGN, alignBatch, alignParams, alignStep, type AlignRecipe } from './align.js';
 import { threadsPerRank } from './job.js';
 import { shareOf, TrainError, VolumeCache, type VolumeSource } from './loader.js';
+import { MAE, maeBatch, maeParams, maeStep, type MaeRecipe } from './mae.js';
 import { train, type Objective, type StepMetrics, type TrainResult } from './loop.js';
 import {
   PRETRAIN,
@@ -61,8 +62,13 @@ export interface RunOptions {
   readonly warn?: (message: string) => void;
 }
 
+export const OBJECTIVES = ['dino', 'mae'] as const;
+
 export interface PretrainOptions extends RunOptions {
+  /** "dino" (unless given): student-teacher self-distillation. "mae": masked autoencoding, the plain baseline. */
+  readonly objective?: (typeof OBJECTIVES)[number];
   readonly recipe?: PretrainRecipe;
+  readonly maeRecipe?: MaeRecipe;
 }
 
 export interface AlignOptions extends RunOptions {
@@ -205,33 +211,26 @@ const cacheOf = (options: RunOptions): VolumeCache =>
     options.warn ?? (() => undefined),
   );
 
-/** Student-teacher pretraining of the image encoder on every series of the corpus but the held-out patients'. */
+/**
+ * Pretraining of the image encoder without labels, on every series of the corpus but the held-out patients'. Either
+ * objective's model file holds the encoder alone.
+ */
 export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
   const config = modelConfig(options.size);
-  const recipe = options.recipe ?? PRETRAIN;
   const split = await byPatient('pretrain', options);
   const cache = cacheOf(options);
-  const params = pretrainParams(config, recipe);
-  const { seed, steps } = options;
-  const { ranks, parts, part, at } = sharing(options);
-  const settings = commonSettings(
-    'pretrain',
-    { ...options, learningRate: options.learningRate ?? 5e-4 },
-    split,
-  );
+  const { objective: kind = 'dino', steps, learningRate = 5e-4 } = options;
+  const settings = commonSettings('pretrain', { ...options, learningRate }, split);
+  // Runs from before there was a choice name no objective.
+  if (kind !== 'dino') settings.objective = kind;
   const provenance = provenanceOf('pretrain', settings, split.training);
+  const at: Parts = { options, config, series: split.training, cache, share: sharing(options) };
+  const { params, ...learnt } = kind === 'mae' ? maeObjective(at) : dinoObjective(at);
   const objective: Objective = {
+    ...learnt,
     params,
-    program: pretrainStep(params, config, recipe, part, ranks),
-    parts,
-    losses: ['loss', 'dino', 'ibot', 'koleo'],
-    initial: params.initialize(seed),
-    teacher: true,
-    async batch(step, n) {
-      const { feeds, tokens } = await pretrainBatch(cache, split.training, config, recipe, at(seed, step, n));
-      feeds.teacherTemperature = Float32Array.of(teacherTemperature(recipe, step, steps));
-      return { feeds, tokens };
-    },
+    parts: at.share.parts,
+    initial: params.initialize(options.seed),
     model: (weights, step) => ({
       config,
       tokenizer: null,
@@ -246,6 +245,45 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
   // A teacher that keeps 99 % of itself a step would, in a short run, end as it began.
   const momentum = Math.min(0.996, Math.max(0.9, 1 - 8 / steps));
   return train(objective, await loopOptions(options, settings, provenance, [momentum, 1]));
+}
+
+/** What the objectives of pretraining are made from. */
+interface Parts {
+  readonly options: PretrainOptions;
+  readonly config: ModelConfig;
+  readonly series: readonly Series[];
+  readonly cache: VolumeCache;
+  readonly share: ReturnType<typeof sharing>;
+}
+
+type Learnt = Pick<Objective, 'params' | 'program' | 'losses' | 'teacher' | 'batch'>;
+
+function dinoObjective({ options, config, series, cache, share }: Parts): Learnt {
+  const { seed, steps, recipe = PRETRAIN } = options;
+  const params = pretrainParams(config, recipe);
+  return {
+    params,
+    program: pretrainStep(params, config, recipe, share.part, share.ranks),
+    losses: ['loss', 'dino', 'ibot', 'koleo'],
+    teacher: true,
+    async batch(step, n) {
+      const { feeds, tokens } = await pretrainBatch(cache, series, config, recipe, share.at(seed, step, n));
+      feeds.teacherTemperature = Float32Array.of(teacherTemperature(recipe, step, steps));
+      return { feeds, tokens };
+    },
+  };
+}
+
+function maeObjective({ options, config, series, cache, share }: Parts): Learnt {
+  const { seed, maeRecipe: recipe = MAE } = options;
+  const params = maeParams(config, recipe);
+  return {
+    params,
+    program: maeStep(params, config, recipe, share.part, share.ranks),
+    losses: ['loss'],
+    teacher: false,
+    batch: (step, n) => maeBatch(cache, series, config, recipe, share.at(seed, step, n)),
+  };
 }
 
 /** Aligns the image encoder with a text encoder on the texts of the corpus. Series without a text are left out. */

@@ -1,6 +1,7 @@
-// One rank of a training job on images made here: node job.mjs pretrain|align RUN STEPS [options as JSON].
+// One rank of a training job on images made here: node job.mjs pretrain|mae|align RUN STEPS [options as JSON].
 import { openCommunicator } from '../../dist/mpi/index.js';
 import { ALIGN } from '../../dist/train/align.js';
+import { MAE } from '../../dist/train/mae.js';
 import { PRETRAIN } from '../../dist/train/pretrain.js';
 import { align, pretrain } from '../../dist/train/run.js';
 
@@ -114,6 +115,8 @@ try {
         head: { hidden: 64, bottleneck: 32, prototypes: 48 },
       },
     });
+  else if (kind === 'mae')
+    await pretrain({ ...common, objective: 'mae', maeRecipe: { ...MAE, view: view(24), visible: 10 } });
   else await align({ ...common, recipe: { ...ALIGN, view: view(24) } });
   await ranks.finalize();
 } catch (error) {

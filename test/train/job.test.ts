@@ -101,10 +101,10 @@ describe.skipIf(skipped(!hasCommand('mpirun'), 'mpirun (openmpi-bin) is not inst
     }
   });
 
-  it('aligns as one process does with the same batch', async () => {
-    const [one, two] = [folder('align-1'), folder('align-2')];
-    expect(alone('align', one, 10)).toBe('');
-    const { status, stderr } = await runJob(2, [script, 'align', two, '10']);
+  it.each(['align', 'mae'])('does %s as one process does with the same batch', async (kind) => {
+    const [one, two] = [folder(`${kind}-1`), folder(`${kind}-2`)];
+    expect(alone(kind, one, 10)).toBe('');
+    const { status, stderr } = await runJob(2, [script, kind, two, '10']);
     expect(status, stderr).toBe(0);
     await expectSame(one, two);
   });
