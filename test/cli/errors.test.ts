@@ -74,7 +74,7 @@ describe('usage', () => {
   const training = ['--corpus', 'c', '--run', 'r'];
   it.each([
     [['ingest', 'scans'], /required option '--corpus <dir>' not specified/],
-    [['ingest', '--corpus', 'c'], /missing required argument 'source'/],
+    [['ingest', '--corpus', 'c'], /name a source, or --listen PORT/],
     [['corpus', 'ls'], /required option '--corpus <dir>' not specified/],
     [['pretrain', '--corpus', 'c'], /required option '--run <dir>' not specified/],
     [['align', '--run', 'r'], /required option '--corpus <dir>' not specified/],
