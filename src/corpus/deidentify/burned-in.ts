@@ -1,0 +1,221 @@
+/** Finds writing in the pixels of an image: names and dates that a workstation or a secondary capture burnt in. */
+import type { Volume } from '../../volume/volume.js';
+
+/** What the header says about burnt-in text; '' or empty where it does not. */
+export interface BurnedInHeader {
+  /** (0028,0301) "YES" or "NO". */
+  readonly burnedInAnnotation?: string;
+  /** (0008,0064) "SD", "DF", "WSD", …: the image was scanned or drawn by a workstation. */
+  readonly conversionType?: string;
+  readonly sopClassUid?: string;
+  /** (0008,0008) */
+  readonly imageType?: readonly string[];
+}
+
+/** Secondary Capture Image Storage and its multi-frame kin (PS3.4 annex B.5). */
+const SECONDARY_CAPTURE = /^1\.2\.840\.10008\.5\.1\.4\.1\.1\.7(\.\d)?$/;
+/** Image Type values that workstations give to screens, and to images with writing on them. */
+const SCREEN = /^(SCREEN ?SAVE|SCREENSHOT|SCREENCAP|CAPTURE|SECONDARY CAPTURE|REPORT|SAVE ?STATE|POSDISP)/i;
+
+/**
+ * Why a series must be looked at before it is used: its header says that text is burnt in or that it is a screen, or its
+ * slices hold rows of letters. null where nothing speaks for it. A header that denies it ("NO") is not believed: the
+ * pixels are looked at all the same.
+ */
+export function burnedIn(volume: Volume, header: BurnedInHeader = {}): string | null {
+  if (/^YES$/i.test(header.burnedInAnnotation ?? '')) return 'its header says that text is burnt in';
+  if (SECONDARY_CAPTURE.test(header.sopClassUid ?? '')) return 'it is a secondary capture';
+  if (/^(DV|DI|DF|WSD|SD|SI|DRW|SYN)$/i.test(header.conversionType ?? ''))
+    return 'its header says that it was captured by a workstation';
+  if (header.imageType?.some((value) => SCREEN.test(value)) === true)
+    return 'its image type is that of a screen';
+  return hasText(volume) ? 'its slices seem to hold text' : null;
+}
+
+/** Slices that are looked at: writing is on all of them or on the first. */
+const MOST_SLICES = 24;
+/** Of the range of a slice: letters are white, and no brighter voxel is beside them. */
+const WHITE = 0.95;
+const DARK = 0.6;
+/** Letters in a row that make a line of text, by themselves or where the neighbouring slices have the same. */
+const LETTERS = { alone: 5, repeated: 4 };
+
+interface Box {
+  left: number;
+  right: number;
+  top: number;
+  bottom: number;
+  pixels: number[];
+}
+
+/** Slices across each axis: in a file whose axes were put into another order the writing is across another one. */
+function hasText(volume: Volume): boolean {
+  return ([2, 1, 0] as const).some((axis) => hasTextAcross(across(volume, axis)));
+}
+
+type Slices = Pick<Volume, 'data' | 'shape' | 'valid'>;
+
+/** The volume with `axis` as its last; itself where it is. */
+function across({ data, shape, valid }: Volume, axis: 0 | 1 | 2): Slices {
+  if (axis === 2) return { data, shape, valid };
+  const [first, second] = axis === 1 ? [0, 2] : [1, 2];
+  const strides = [1, shape[0], shape[0] * shape[1]] as const;
+  const to = [shape[first]!, shape[second]!, shape[axis]] as const;
+  const permuted = <T extends Volume['data']>(from: T): T => {
+    const result = from.slice() as T;
+    let n = 0;
+    for (let k = 0; k < to[2]; k++)
+      for (let j = 0; j < to[1]; j++) {
+        const row = j * strides[second]! + k * strides[axis];
+        for (let i = 0; i < to[0]; i++) result[n++] = from[row + i * strides[first]!]!;
+      }
+    return result;
+  };
+  return { data: permuted(data), shape: to, valid: valid === null ? null : permuted(valid) };
+}
+
+function hasTextAcross({ data, shape, valid }: Slices): boolean {
+  const [ni, nj, nk] = shape;
+  if (ni < 24 || nj < 24) return false;
+  const area = ni * nj;
+  const step = Math.max(1, Math.floor(nk / MOST_SLICES));
+  for (let k = 0; k < nk; k += step) {
+    const slice = data.subarray(k * area, (k + 1) * area);
+    const mask = valid?.subarray(k * area, (k + 1) * area) ?? null;
+    // The slice that should hold the same writing: the next one, of the last one that before.
+    const other = k + 1 < nk ? k + 1 : k - 1;
+    const neighbour = other >= 0 ? data.subarray(other * area, (other + 1) * area) : null;
+    for (const white of whites(slice, mask)) {
+      const letters = boxesOf(white.mask, ni, nj).filter((box) => isLetter(box, slice, ni, nj, white.dark));
+      for (const line of [...linesOf(letters), ...linesOf(letters.map(turned))]) {
+        if (line.length >= LETTERS.alone) return true;
+        if (line.length >= LETTERS.repeated && neighbour !== null && isRepeated(line, slice, neighbour))
+          return true;
+      }
+    }
+  }
+  return false;
+}
+
+interface White {
+  readonly mask: Uint8Array;
+  /** Values below this are no part of a letter or of its blur. */
+  readonly dark: number;
+}
+
+/** Pixels that writing may consist of: the brightest of the slice, and those of the one value that is most frequent. */
+function whites(slice: Volume['data'], valid: Uint8Array | null): White[] {
+  let [min, max] = [Infinity, -Infinity];
+  for (let n = 0; n < slice.length; n++) {
+    const value = slice[n]!;
+    if (!Number.isFinite(value) || valid?.[n] === 0) continue;
+    if (value < min) min = value;
+    if (value > max) max = value;
+  }
+  if (!(max > min)) return [];
+  const bar = min + WHITE * (max - min);
+  const counts = new Map<number, number>();
+  for (const value of slice)
+    if (value > min + 0.3 * (max - min)) counts.set(value, (counts.get(value) ?? 0) + 1);
+  let most: [number, number] = [NaN, 0];
+  for (const entry of counts) if (entry[1] > most[1]) most = entry;
+  const masks = [(value: number): boolean => value >= bar];
+  // One value for a hundred pixels and more is drawn rather than measured.
+  if (most[1] >= 60) masks.push((value) => value === most[0]);
+  return masks.flatMap((isWhite, at) => {
+    const mask = new Uint8Array(slice.length);
+    let count = 0;
+    for (let n = 0; n < slice.length; n++) if (isWhite(slice[n]!)) count += mask[n] = 1;
+    const top = at === 0 ? max : most[0];
+    return count < 20 || count > slice.length * 0.1 ? [] : [{ mask, dark: min + DARK * (top - min) }];
+  });
+}
+
+const MOST_BOXES = 4000;
+
+/** Connected components, diagonals included. */
+function boxesOf(mask: Uint8Array, ni: number, nj: number): Box[] {
+  const seen = new Uint8Array(mask.length);
+  const boxes: Box[] = [];
+  for (let start = 0; start < mask.length; start++) {
+    if (mask[start] === 0 || seen[start] === 1) continue;
+    const pixels = [start];
+    seen[start] = 1;
+    const box: Box = { left: ni, right: -1, top: nj, bottom: -1, pixels };
+    for (let at = 0; at < pixels.length; at++) {
+      const i = pixels[at]! % ni;
+      const j = (pixels[at]! - i) / ni;
+      box.left = Math.min(box.left, i);
+      box.right = Math.max(box.right, i);
+      box.top = Math.min(box.top, j);
+      box.bottom = Math.max(box.bottom, j);
+      for (let y = Math.max(0, j - 1); y <= Math.min(nj - 1, j + 1); y++)
+        for (let x = Math.max(0, i - 1); x <= Math.min(ni - 1, i + 1); x++) {
+          const n = x + ni * y;
+          if (mask[n] === 1 && seen[n] === 0) {
+            seen[n] = 1;
+            pixels.push(n);
+          }
+        }
+    }
+    boxes.push(box);
+    if (boxes.length > MOST_BOXES) return [];
+  }
+  return boxes;
+}
+
+const width = (box: Box): number => box.right - box.left + 1;
+const height = (box: Box): number => box.bottom - box.top + 1;
+
+/** Of the size of a letter, made of strokes, and with nothing between white and dark around it. */
+function isLetter(box: Box, slice: Volume['data'], ni: number, nj: number, dark: number): boolean {
+  const [w, h] = [width(box), height(box)];
+  const long = Math.max(w, h);
+  if (long < 5 || long > Math.min(64, nj / 4, ni / 4) || Math.min(w, h) * 8 < long) return false;
+  const filled = box.pixels.length / (w * h);
+  if (filled > 0.9 && w > 2 && h > 2) return false;
+  if (filled < 0.15) return false;
+  const own = new Set(box.pixels);
+  let [around, sharp] = [0, 0];
+  for (let j = Math.max(0, box.top - 1); j <= Math.min(nj - 1, box.bottom + 1); j++)
+    for (let i = Math.max(0, box.left - 1); i <= Math.min(ni - 1, box.right + 1); i++) {
+      const n = i + ni * j;
+      if (own.has(n)) continue;
+      around++;
+      if (slice[n]! < dark) sharp++;
+    }
+  return sharp >= 0.75 * around;
+}
+
+/** Rows and columns exchanged: text in volumes whose axes were. */
+function turned(box: Box): Box {
+  return { left: box.top, right: box.bottom, top: box.left, bottom: box.right, pixels: box.pixels };
+}
+
+/** Letters of one height on one base, a letter's width apart at most. */
+function linesOf(letters: readonly Box[]): Box[][] {
+  const sorted = [...letters].filter((box) => height(box) >= 5).sort((a, b) => a.left - b.left);
+  const lines: Box[][] = [];
+  for (const box of sorted) {
+    const h = height(box);
+    const line = lines.find((one) => {
+      const last = one.at(-1)!;
+      return (
+        Math.abs(last.bottom - box.bottom) <= Math.max(1, Math.round(h * 0.1)) &&
+        Math.abs(height(last) - h) <= Math.max(1, Math.round(h * 0.1)) &&
+        box.left > last.right - 1 &&
+        box.left - last.right <= 1.8 * h
+      );
+    });
+    if (line === undefined) lines.push([box]);
+    else line.push(box);
+  }
+  return lines;
+}
+
+/** Whether the neighbouring slice has the same pixels: anatomy moves on, writing does not. */
+function isRepeated(line: readonly Box[], slice: Volume['data'], neighbour: Volume['data']): boolean {
+  const pixels = line.flatMap((box) => box.pixels);
+  const same = pixels.filter((n) => Math.abs(neighbour[n]! - slice[n]!) <= 0.01 * Math.abs(slice[n]!));
+  return same.length >= 0.95 * pixels.length;
+}
