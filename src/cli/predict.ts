@@ -76,7 +76,7 @@ async function predict(src: string | undefined, options: Options): Promise<void>
   try {
     if (src !== undefined) {
       const { openImages } = await import('../tasks/images.js');
-      for await (const { id, volume } of openImages(src)) {
+      for await (const { id, volume } of openImages(src, log)) {
         const tokens = tokensFor(new Prepared(volume), encoder.config.samples, { patchMm, maxTokens });
         const [features] = await encoder.features([tokens]);
         rows.push(row(id, features!.summary));
