@@ -64,6 +64,10 @@ export interface DicomInstance {
   readonly contrastAgent: string;
   /** Image Comments (0020,4000): free text, which may identify a person. */
   readonly imageComments: string;
+  /** (0028,0301) "YES" where text is burnt into the pixels, "NO", or ''. */
+  readonly burnedInAnnotation: string;
+  /** (0008,0064) How an image that no scanner made came about: "SD", "WSD", "DF", … */
+  readonly conversionType: string;
   /** s/mm², from (0018,9087) or the manufacturer's private element. */
   readonly diffusionBValue: number | null;
   /** Gradient direction as the file has it (only told apart, never interpreted); '' where there is none. */
@@ -210,6 +214,8 @@ function toInstance(path: string, fileSize: number, header: ParsedHeader): Dicom
     spacingBetweenSlices: decimal(0x00180088),
     contrastAgent: text(0x00180010),
     imageComments: text(0x00204000),
+    burnedInAnnotation: text(0x00280301),
+    conversionType: text(0x00080064),
     diffusionBValue: diffusion.bValue,
     diffusionDirection: diffusion.direction,
     seriesNumber: decimal(0x00200011),
