@@ -4,6 +4,7 @@ import type { Series } from '../corpus/index.js';
 import { registerAudit } from './corpus-audit.js';
 import { registerCheck } from './corpus-check.js';
 import { registerExport } from './corpus-export.js';
+import { registerQuarantine } from './corpus-quarantine.js';
 import { registerRights } from './corpus-rights.js';
 import { registerShow, withCorpus } from './corpus-show.js';
 import { registerWithdraw } from './corpus-withdraw.js';
@@ -36,6 +37,7 @@ export function registerCorpus(program: Command): void {
   registerExport(corpus);
   registerCheck(corpus);
   registerWithdraw(corpus);
+  registerQuarantine(corpus);
   registerRights(corpus);
   registerAudit(corpus);
 }

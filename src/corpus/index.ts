@@ -36,6 +36,7 @@ export {
   type Use,
   USES,
 } from './rights.js';
+export { quarantine, release } from './quarantine.js';
 export { readRuns, registerRun, type RunRecord, runsThatSaw, type StartedRun } from './runs.js';
 export { SeenSet } from './seen.js';
 export {

@@ -7,6 +7,7 @@ import { planeOf } from '../volume/orientation.js';
 import { describeHeader } from '../text/header.js';
 import { type AuditDetail, recordAudit } from './audit.js';
 import { Corpus, removeOrphans, voxelsPath } from './corpus.js';
+import type { BurnedInHeader } from './deidentify/burned-in.js';
 import { CorpusError, writeFailure } from './error.js';
 import type { Ingested, IngestOptions } from './ingest-options.js';
 import { lock } from './lock.js';
@@ -19,12 +20,13 @@ import { cleanReport } from './report.js';
 import type { Reports } from './reports/read.js';
 import { reportText } from './reports/store.js';
 import { givenReports, StudyReports, type ReportSummary } from './reports/studies.js';
+import { recordQuarantine } from './quarantine.js';
 import { DEFAULT_RIGHTS, type Rights, rightsBySource } from './rights.js';
 import { scan } from './scan.js';
 import type { Series } from './series.js';
 import type { StoredVoxels, StoreTask } from './store-series.js';
 import type { StoredSeries } from './table.js';
-import { readIdentifying } from './voxel-source.js';
+import { type PlainInstance, readIdentifying } from './voxel-source.js';
 import { type Skipped, type SourceFile, walk } from './walk.js';
 
 export type { Ingested, IngestOptions, IngestProgress } from './ingest-options.js';
@@ -87,6 +89,13 @@ export async function withIngest(
   }
 }
 
+const burnedInHeader = (header: PlainInstance): BurnedInHeader => ({
+  burnedInAnnotation: header.burnedInAnnotation,
+  conversionType: header.conversionType,
+  sopClassUid: header.sopClassUid,
+  imageType: header.imageType,
+});
+
 /** PS3.15 E.3.7 lets sex and age be kept; HIPAA's safe harbour lets no age above 89 be told. */
 function characteristicsOf(item: Planned, retain: boolean): Pick<Series, 'sex' | 'ageYears'> {
   const { sex = null, ageYears = null } = item;
@@ -107,6 +116,8 @@ export class Ingest {
   private pending: StoredSeries[] = [];
   /** Voxels that the pending rows take out of use. */
   private outdated: string[] = [];
+  /** Ids of series that were quarantined and of which the audit log does not tell yet. */
+  private readonly unlogged = new Set<string>();
   private flushes = 0;
   private lastFlush = Date.now();
   private readonly found = new Map<string, Series>();
@@ -297,13 +308,17 @@ export class Ingest {
       this.count.replaced++;
       this.outdated.push(voxelsPath(item.id, before.revision));
     }
+    if (series.quarantined !== null) this.unlogged.add(series.id);
     this.put({ series, revision, instances: item.instances });
     return true;
   }
 
   private taskFor(item: Planned, path: string, key: Uint8Array, studyBodyPart: string | null): StoreTask {
     const { voxels, identifying, name, fields, missingSlices, shown } = item;
-    const about = { kind: voxels.kind, name, fields, studyBodyPart, missingSlices };
+    const about = {
+      ...{ kind: voxels.kind, name, fields, studyBodyPart, missingSlices },
+      ...(voxels.kind === 'dicom' && { burnedIn: burnedInHeader(voxels.series.header) }),
+    };
     const corpus = this.corpus.dir;
     return { voxels, identifying, about, corpus, path, key, shown };
   }
@@ -407,6 +422,17 @@ export class Ingest {
     this.lastFlush = Date.now();
     if (rows.length === 0) return;
     this.flushes++;
+    // Those that come back as they were are in the log already.
+    const fresh = rows.filter(({ series }) => series.quarantined !== null && this.unlogged.delete(series.id));
+    if (fresh.length > 0) {
+      const { dir } = this.corpus;
+      await recordQuarantine(
+        dir,
+        'quarantine',
+        fresh.map(({ series }) => series),
+        this.options.operator ?? null,
+      );
+    }
     await this.corpus.table.put(rows);
     for (const path of outdated) await rm(join(this.corpus.dir, path), { recursive: true, force: true });
   }

@@ -2,6 +2,7 @@
 import type { HeaderFields } from '../text/header.js';
 import { planeOf } from '../volume/orientation.js';
 import type { Volume } from '../volume/volume.js';
+import { type BurnedInHeader, burnedIn } from './deidentify/burned-in.js';
 import { constant, noMrImage } from './label-map.js';
 import type { Series } from './series.js';
 
@@ -14,6 +15,8 @@ export interface Inspectable {
   /** The body part that the other series of the study agree on. */
   readonly studyBodyPart: string | null;
   readonly missingSlices: readonly number[];
+  /** What a DICOM header says of text in the pixels. */
+  readonly burnedIn?: BurnedInHeader;
 }
 
 /** A volume on its way into the corpus, and what has been found out about it. */
@@ -49,4 +52,9 @@ function mrImage(seen: Inspected, { kind, name }: Inspectable): Inspected {
   return { ...seen, refused: kind === 'dicom' ? constant(seen.volume) : noMrImage(seen.volume, name) };
 }
 
-const INSPECTIONS: readonly Inspection[] = [mrImage, geometry];
+/** A series with text in its pixels is stored, but nothing uses it until a person has released it. */
+function writing(seen: Inspected, about: Inspectable): Inspected {
+  return { ...seen, quarantined: seen.quarantined ?? burnedIn(seen.volume, about.burnedIn) };
+}
+
+const INSPECTIONS: readonly Inspection[] = [mrImage, geometry, writing];

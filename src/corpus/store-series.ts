@@ -17,6 +17,7 @@
  */
 import { createHmac } from 'node:crypto';
 import type { Affine, Vec3, Volume } from '../volume/volume.js';
+import { burnedIntoSlices } from './deidentify/burned-in.js';
 import { inspect, type Inspectable, type Inspected } from './inspect.js';
 import { LARGEST_WHOLE, previewOf, withMaskOf } from './large.js';
 import { reasonOf } from './reason.js';
@@ -74,8 +75,8 @@ export async function storeSeries(task: StoreTask): Promise<StoredVoxels | strin
     const readable = await open(task, opened).catch((error: unknown) => reasonOf(error, task.shown));
     if (typeof readable === 'string') return readable;
     const { image, inspected, identifying } = readable;
-    const { quality, quarantined, defaced } = inspected;
-    const tally = new Tally(image, task.key);
+    const { quality, defaced } = inspected;
+    const tally = new Tally(image, task.key, readable.isPreviewed);
     try {
       await writeSlabs(await openStore(task.corpus), task.path, tally);
     } catch (error) {
@@ -84,6 +85,7 @@ export async function storeSeries(task: StoreTask): Promise<StoredVoxels | strin
       return reasonOf(tally.unreadable, task.shown);
     }
     const { shape, affine } = image;
+    const quarantined = inspected.quarantined ?? tally.writing;
     return { shape, affine, ...tally.result(), quality, quarantined, defaced, identifying };
   } finally {
     for (const reader of opened) await reader.close();
@@ -91,6 +93,8 @@ export async function storeSeries(task: StoreTask): Promise<StoredVoxels | strin
 }
 
 interface Readable {
+  /** Whether the inspections saw every n-th voxel only, in which no letters can be told. */
+  readonly isPreviewed: boolean;
   readonly image: Slabs;
   readonly inspected: Inspected;
   readonly identifying: readonly string[] | null;
@@ -102,7 +106,9 @@ async function open(task: StoreTask, opened: VoxelReader[]): Promise<Readable | 
   if (reader !== null) opened.push(reader);
   if (reader === null || reader.bytes <= (task.largestWhole ?? LARGEST_WHOLE)) {
     const inspected = await inspect(await whole(reader, task.voxels), task.about);
-    return inspected.refused ?? { image: slabsOf(inspected.volume), inspected, identifying };
+    return (
+      inspected.refused ?? { image: slabsOf(inspected.volume), inspected, identifying, isPreviewed: false }
+    );
   }
   const { volume, step } = await previewOf(reader, reader.bytes);
   const before = { ...volume, valid: volume.valid?.slice() ?? null };
@@ -111,7 +117,8 @@ async function open(task: StoreTask, opened: VoxelReader[]): Promise<Readable | 
   // Compressed files are read forwards only, so that the voxels are read from the start again.
   const again = (await openVoxels(task.voxels))!;
   opened.push(again);
-  return { image: withMaskOf(again, before, inspected.volume, step), inspected, identifying };
+  const image = withMaskOf(again, before, inspected.volume, step);
+  return { image, inspected, identifying, isPreviewed: true };
 }
 
 /** Of a file with several volumes no more than the one is read; DICOM knows best itself how slices are scaled. */
@@ -121,7 +128,7 @@ async function whole(reader: VoxelReader | null, source: VoxelSource): Promise<V
   return { ...(await reader.readSlices(0, shape[2])), shape, affine, slope, intercept };
 }
 
-/** Hands slabs on and keeps count: the content hash and the share of measured voxels in the same pass. */
+/** Hands slabs on and keeps count: the content hash, the share of measured voxels, and text, in the same pass. */
 class Tally implements Slabs {
   readonly shape: Slabs['shape'];
   readonly affine: Slabs['affine'];
@@ -132,10 +139,13 @@ class Tally implements Slabs {
   private voxels = 0;
   private measured = 0;
   unreadable: unknown = null;
+  /** Why the series must be looked at; only where `looksForText`. */
+  writing: string | null = null;
 
   constructor(
     private readonly image: Slabs,
     key: Uint8Array,
+    private readonly looksForText: boolean,
   ) {
     ({ shape: this.shape, affine: this.affine, slope: this.slope, intercept: this.intercept } = image);
     this.hash = createHmac('sha256', key);
@@ -153,6 +163,12 @@ class Tally implements Slabs {
     if (!this.started) this.hash.update(hashHead(dtypeOf(data), this.image));
     this.started = true;
     this.hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    if (this.looksForText)
+      this.writing ??= burnedIntoSlices({
+        ...this.image,
+        ...slab,
+        shape: [this.shape[0], this.shape[1], k1 - k0],
+      });
     this.voxels += data.length;
     if (valid === null) this.measured += data.length;
     else for (const one of valid) this.measured += one;

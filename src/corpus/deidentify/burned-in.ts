@@ -29,7 +29,14 @@ export function burnedIn(volume: Volume, header: BurnedInHeader = {}): string | 
     return 'its header says that it was captured by a workstation';
   if (header.imageType?.some((value) => SCREEN.test(value)) === true)
     return 'its image type is that of a screen';
-  return hasText(volume) ? 'its slices seem to hold text' : null;
+  return hasText(volume) ? SEEN : null;
+}
+
+const SEEN = 'its slices seem to hold text';
+
+/** As `burnedIn` of some slices of a larger volume, looked at as they are. */
+export function burnedIntoSlices(slices: Volume): string | null {
+  return hasTextAcross(slices, 2) ? SEEN : null;
 }
 
 /** Slices that are looked at: writing is on all of them or on the first. */
@@ -50,47 +57,51 @@ interface Box {
 
 /** Slices across each axis: in a file whose axes were put into another order the writing is across another one. */
 function hasText(volume: Volume): boolean {
-  return ([2, 1, 0] as const).some((axis) => hasTextAcross(across(volume, axis)));
+  return ([2, 1, 0] as const).some((axis) => hasTextAcross(volume, axis));
 }
 
-type Slices = Pick<Volume, 'data' | 'shape' | 'valid'>;
+/** Columns and rows of the slices across an axis. */
+const IN_SLICE = [
+  [1, 2],
+  [0, 2],
+  [0, 1],
+] as const;
 
-/** The volume with `axis` as its last; itself where it is. */
-function across({ data, shape, valid }: Volume, axis: 0 | 1 | 2): Slices {
-  if (axis === 2) return { data, shape, valid };
-  const [first, second] = axis === 1 ? [0, 2] : [1, 2];
+type Voxels = Volume['data'];
+
+/** One slice across an axis, columns fastest. */
+function sliceOf(data: Voxels, shape: Volume['shape'], axis: 0 | 1 | 2, k: number): Voxels {
   const strides = [1, shape[0], shape[0] * shape[1]] as const;
-  const to = [shape[first]!, shape[second]!, shape[axis]] as const;
-  const permuted = <T extends Volume['data']>(from: T): T => {
-    const result = from.slice() as T;
-    let n = 0;
-    for (let k = 0; k < to[2]; k++)
-      for (let j = 0; j < to[1]; j++) {
-        const row = j * strides[second]! + k * strides[axis];
-        for (let i = 0; i < to[0]; i++) result[n++] = from[row + i * strides[first]!]!;
-      }
-    return result;
-  };
-  return { data: permuted(data), shape: to, valid: valid === null ? null : permuted(valid) };
+  if (axis === 2) return data.subarray(k * strides[2], (k + 1) * strides[2]);
+  const [first, second] = IN_SLICE[axis];
+  const [ni, nj] = [shape[first], shape[second]];
+  const make = data.constructor as new (n: number) => Voxels;
+  const slice = new make(ni * nj);
+  let n = 0;
+  for (let j = 0; j < nj; j++) {
+    const row = k * strides[axis] + j * strides[second];
+    for (let i = 0; i < ni; i++) slice[n++] = data[row + i * strides[first]]!;
+  }
+  return slice;
 }
 
-function hasTextAcross({ data, shape, valid }: Slices): boolean {
-  const [ni, nj, nk] = shape;
+function hasTextAcross({ data, shape, valid }: Volume, axis: 0 | 1 | 2): boolean {
+  const [ni, nj, nk] = [shape[IN_SLICE[axis][0]], shape[IN_SLICE[axis][1]], shape[axis]];
   if (ni < 24 || nj < 24) return false;
-  const area = ni * nj;
   const step = Math.max(1, Math.floor(nk / MOST_SLICES));
   for (let k = 0; k < nk; k += step) {
-    const slice = data.subarray(k * area, (k + 1) * area);
-    const mask = valid?.subarray(k * area, (k + 1) * area) ?? null;
+    const slice = sliceOf(data, shape, axis, k);
+    const mask = valid === null ? null : sliceOf(valid, shape, axis, k);
     // The slice that should hold the same writing: the next one, of the last one that before.
     const other = k + 1 < nk ? k + 1 : k - 1;
-    const neighbour = other >= 0 ? data.subarray(other * area, (other + 1) * area) : null;
+    let neighbour: Voxels | null = null;
     for (const white of whites(slice, mask)) {
       const letters = boxesOf(white.mask, ni, nj).filter((box) => isLetter(box, slice, ni, nj, white.dark));
       for (const line of [...linesOf(letters), ...linesOf(letters.map(turned))]) {
         if (line.length >= LETTERS.alone) return true;
-        if (line.length >= LETTERS.repeated && neighbour !== null && isRepeated(line, slice, neighbour))
-          return true;
+        if (line.length < LETTERS.repeated || other < 0) continue;
+        neighbour ??= sliceOf(data, shape, axis, other);
+        if (isRepeated(line, slice, neighbour)) return true;
       }
     }
   }
@@ -104,7 +115,7 @@ interface White {
 }
 
 /** Pixels that writing may consist of: the brightest of the slice, and those of the one value that is most frequent. */
-function whites(slice: Volume['data'], valid: Uint8Array | null): White[] {
+function whites(slice: Voxels, valid: Voxels | null): White[] {
   let [min, max] = [Infinity, -Infinity];
   for (let n = 0; n < slice.length; n++) {
     const value = slice[n]!;
@@ -114,11 +125,7 @@ function whites(slice: Volume['data'], valid: Uint8Array | null): White[] {
   }
   if (!(max > min)) return [];
   const bar = min + WHITE * (max - min);
-  const counts = new Map<number, number>();
-  for (const value of slice)
-    if (value > min + 0.3 * (max - min)) counts.set(value, (counts.get(value) ?? 0) + 1);
-  let most: [number, number] = [NaN, 0];
-  for (const entry of counts) if (entry[1] > most[1]) most = entry;
+  const most = mostFrequent(slice, min + 0.3 * (max - min), max);
   const masks = [(value: number): boolean => value >= bar];
   // One value for a hundred pixels and more is drawn rather than measured.
   if (most[1] >= 60) masks.push((value) => value === most[0]);
@@ -129,6 +136,32 @@ function whites(slice: Volume['data'], valid: Uint8Array | null): White[] {
     const top = at === 0 ? max : most[0];
     return count < 20 || count > slice.length * 0.1 ? [] : [{ mask, dark: min + DARK * (top - min) }];
   });
+}
+
+/** The value above `least` that most voxels have, and how many. */
+function mostFrequent(slice: Voxels, least: number, max: number): [number, number] {
+  let most: [number, number] = [NaN, 0];
+  const isFloat = slice instanceof Float32Array || slice instanceof Float64Array;
+  if (!isFloat && max - least <= 65536) {
+    const first = Math.floor(least);
+    const counts = new Uint32Array(max - first + 1);
+    for (let n = 0; n < slice.length; n++) {
+      const value = slice[n]!;
+      if (value <= least || value > max) continue;
+      const count = ++counts[value - first]!;
+      if (count > most[1]) most = [value, count];
+    }
+    return most;
+  }
+  const counts = new Map<number, number>();
+  for (let n = 0; n < slice.length; n++) {
+    const value = slice[n]!;
+    if (value <= least || value > max) continue;
+    const count = (counts.get(value) ?? 0) + 1;
+    counts.set(value, count);
+    if (count > most[1]) most = [value, count];
+  }
+  return most;
 }
 
 const MOST_BOXES = 4000;
@@ -168,7 +201,7 @@ const width = (box: Box): number => box.right - box.left + 1;
 const height = (box: Box): number => box.bottom - box.top + 1;
 
 /** Of the size of a letter, made of strokes, and with nothing between white and dark around it. */
-function isLetter(box: Box, slice: Volume['data'], ni: number, nj: number, dark: number): boolean {
+function isLetter(box: Box, slice: Voxels, ni: number, nj: number, dark: number): boolean {
   const [w, h] = [width(box), height(box)];
   const long = Math.max(w, h);
   if (long < 5 || long > Math.min(64, nj / 4, ni / 4) || Math.min(w, h) * 8 < long) return false;
@@ -214,7 +247,7 @@ function linesOf(letters: readonly Box[]): Box[][] {
 }
 
 /** Whether the neighbouring slice has the same pixels: anatomy moves on, writing does not. */
-function isRepeated(line: readonly Box[], slice: Volume['data'], neighbour: Volume['data']): boolean {
+function isRepeated(line: readonly Box[], slice: Voxels, neighbour: Voxels): boolean {
   const pixels = line.flatMap((box) => box.pixels);
   const same = pixels.filter((n) => Math.abs(neighbour[n]! - slice[n]!) <= 0.01 * Math.abs(slice[n]!));
   return same.length >= 0.95 * pixels.length;
