@@ -22,6 +22,7 @@ interface Options extends RightsOptions, ReportFlags, PacsFlags {
   readonly text: string;
   readonly metadata?: string;
   readonly retainCharacteristics?: boolean;
+  readonly dates: boolean;
   readonly workers?: number;
   readonly json?: boolean;
 }
@@ -51,6 +52,7 @@ export function registerIngest(program: Command): void {
         'contrast, bodyPart, sex, age, report',
     )
     .option('--retain-characteristics', "keep the patients' sex and age (ages of 90 and above become 90)")
+    .option('--no-dates', 'keep no day of the study (else it is moved by days that only the key tells)')
     .option(
       '--workers <n>',
       'threads that read and store voxels (default: one a core)',
@@ -86,6 +88,7 @@ async function run(sources: string[], options: Options): Promise<void> {
       ...(reports && { reports }),
       ...(options.operator !== undefined && { operator: options.operator }),
       ...(options.metadata !== undefined && { metadata: options.metadata }),
+      ...(!options.dates && { dates: false }),
       ...(options.retainCharacteristics === true && { retainCharacteristics: true }),
       ...(workers !== undefined && { workers }),
       signal: stop.signal,

@@ -29,6 +29,8 @@ export interface IngestOptions {
   readonly metadata?: string;
   /** Keeps sex and age (PS3.15 E.3.7, Retain Patient Characteristics); ages of 90 and above become 90. */
   readonly retainCharacteristics?: boolean;
+  /** Keeps the day of each study, moved by days that only the corpus's key tells (PS3.15 E.3.6); false keeps none. */
+  readonly dates?: boolean;
   /** Threads that read, inspect and write voxels; one a core where not given. Below 2 the calling thread does it. */
   readonly workers?: number;
   readonly onProgress?: (progress: IngestProgress) => void;

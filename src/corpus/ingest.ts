@@ -8,6 +8,7 @@ import { describeHeader } from '../text/header.js';
 import { type AuditDetail, recordAudit } from './audit.js';
 import { Corpus, removeOrphans, voxelsPath } from './corpus.js';
 import type { BurnedInHeader } from './deidentify/burned-in.js';
+import { daysBack, isoDate, movedDate } from './deidentify/keyed.js';
 import { CorpusError, writeFailure } from './error.js';
 import type { Ingested, IngestOptions } from './ingest-options.js';
 import { lock } from './lock.js';
@@ -103,6 +104,10 @@ function characteristicsOf(item: Planned, retain: boolean): Pick<Series, 'sex' |
     ? { sex, ageYears: ageYears === null ? null : Math.min(90, ageYears) }
     : { sex: null, ageYears: null };
 }
+
+/** PS3.15 E.3.6 lets dates be kept that are moved by the same days for all studies of a patient. */
+const shiftedDay = ({ date = '', patientId }: Planned, key: Uint8Array): string | null =>
+  isoDate(movedDate(date, daysBack(key, patientId)));
 
 /** One ingest: started, given files in one or more batches, ended. */
 export class Ingest {
@@ -405,7 +410,7 @@ export class Ingest {
       source: item.source,
       axes: [],
       ...characteristicsOf(item, this.options.retainCharacteristics === true),
-      date: null,
+      date: this.options.dates === false ? null : shiftedDay(item, this.key),
       report: words.report,
       contentHash: stored.contentHash,
       quality: stored.quality,

@@ -2,13 +2,12 @@
 import { type DicomInstance, type DicomSeries, groupSeries } from '../formats/dicom/index.js';
 import type { HeaderFields } from '../text/header.js';
 import { MOST_REPEATS, type Plan } from './plan.js';
-import type { Pseudonyms } from './pseudonym.js';
+import { dicomPatient, type Pseudonyms, tellingPatientId } from './pseudonym.js';
 import { plainSeries } from './voxel-source.js';
 import type { SourceFile } from './walk.js';
 
 /** Media Storage Directory Storage (PS3.4 annex F): an index of files, not an image. */
 const DICOMDIR = '1.2.840.10008.1.3.10';
-const MASKED_ID = /^(anon(ymous|ymi[sz]ed)?|unknown|none|null|removed|patient ?id|0+|x+)?$/i;
 
 export interface FoundInstance {
   readonly instance: DicomInstance;
@@ -43,14 +42,10 @@ export function planDicom(
     }),
   )) {
     const { header } = one;
-    const patient = /[\p{L}\p{N}]/u.test(header.patientId) && !MASKED_ID.test(header.patientId.trim());
     plan.planned.push({
       id: pseudonyms.series('dicom', one.seriesUid, one.part),
       studyId: pseudonyms.study('dicom', one.studyUid),
-      // A masked Patient ID is no patient's; the study is then all that is known to be one person.
-      patientId: patient
-        ? pseudonyms.patient('dicom', header.patientId.trim())
-        : pseudonyms.patient('study', one.studyUid),
+      patientId: dicomPatient(pseudonyms, header.patientId, one.studyUid),
       source: sources[fileOf.get(header.path)!.source]!,
       fields: fieldsOf(header),
       comments: header.imageComments,
@@ -62,10 +57,11 @@ export function planDicom(
       name: '',
       sex: header.sex === 'F' || header.sex === 'M' || header.sex === 'O' ? header.sex : null,
       ageYears: header.age,
+      date: header.studyDate,
       keys: {
         accession: header.accessionNumber,
         studyUid: header.studyUid,
-        patient: patient ? header.patientId : '',
+        patient: tellingPatientId(header.patientId),
         date: header.studyDate,
         path: header.path,
       },

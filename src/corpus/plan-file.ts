@@ -79,6 +79,7 @@ export async function planFile(file: SourceFile, format: FileFormat, context: Fi
       voxels: { kind: 'file', format, path: file.path, frame },
       name: imageStem(file.path),
       keys: { accession: '', studyUid: '', patient: who.patient.at(-1) ?? '', date: '', path: file.path },
+      date: sidecar?.date ?? '',
       sex: row?.sex ?? bids?.subject.sex ?? null,
       ageYears: row?.ageYears ?? bids?.subject.ageYears ?? null,
     });

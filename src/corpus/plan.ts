@@ -26,6 +26,8 @@ export interface Planned {
   /** Of the person, where the source says. */
   readonly sex?: 'F' | 'M' | 'O' | null;
   readonly ageYears?: number | null;
+  /** Day of the study as the source says it, YYYYMMDD or YYYY-MM-DD; '' or absent where it does not. */
+  readonly date?: string;
 }
 
 /** What reports are matched by: original identifiers, in memory only; '' where the source has none. */

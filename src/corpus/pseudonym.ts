@@ -34,6 +34,20 @@ export class Pseudonyms {
   }
 }
 
+const MASKED_ID = /^(anon(ymous|ymi[sz]ed)?|unknown|none|null|removed|patient ?id|0+|x+)?$/i;
+
+/** The Patient ID that tells the patient of a DICOM file apart; '' for a masked one, which is nobody's. */
+export function tellingPatientId(patientId: string): string {
+  const id = patientId.trim();
+  return /[\p{L}\p{N}]/u.test(id) && !MASKED_ID.test(id) ? id : '';
+}
+
+/** The patient of a DICOM file; without a telling Patient ID the study is all that is known to be one person. */
+export function dicomPatient(names: Pseudonyms, patientId: string, studyUid: string): string {
+  const id = tellingPatientId(patientId);
+  return id === '' ? names.patient('study', studyUid) : names.patient('dicom', id);
+}
+
 /** Makes the key of a new corpus: 32 random bytes in hex, readable by the owner only. The caller holds the lock. */
 export async function createKey(dir: string): Promise<void> {
   const path = join(dir, KEY_FILE);

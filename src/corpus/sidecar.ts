@@ -7,6 +7,8 @@ const LARGEST = 1024 * 1024;
 
 export interface Sidecar {
   readonly fields: HeaderFields;
+  /** Day of the acquisition, YYYY-MM-DD or YYYYMMDD, or ''. */
+  readonly date: string;
   /** "MR", "CT", … or ''. */
   readonly modality: string;
   /** Names, ids and dates that the file holds. */
@@ -52,6 +54,7 @@ export function sidecarOf(values: Readonly<Record<string, unknown>>): Sidecar {
   };
   return {
     modality: text('Modality'),
+    date: /^\d{4}-?\d{2}-?\d{2}/.exec(text('AcquisitionDateTime', 'AcquisitionDate', 'StudyDate'))?.[0] ?? '',
     identifying: ['PatientName', 'PatientID', 'PatientBirthDate', 'AccessionNumber', 'InstitutionName']
       .map((name) => text(name))
       .filter((value) => value !== ''),

@@ -3,7 +3,7 @@ import { identifying } from '../../formats/dicom/identifying.js';
 import { type DicomNode, encodeTree, isText, readTree, textNode } from '../../formats/dicom/tree.js';
 import { vrOf } from '../../formats/dicom/dictionary.js';
 import { imagingTerms } from '../../text/terms.js';
-import { Pseudonyms } from '../pseudonym.js';
+import { dicomPatient, Pseudonyms } from '../pseudonym.js';
 import { cleanReport, withoutIdentifying } from '../report.js';
 import { daysBack, isOfStandard, movedDate, movedDateTime, movedTime, uidFor } from './keyed.js';
 import {
@@ -64,8 +64,7 @@ export function deidentifyDicom(
     return node === undefined ? '' : tree.text(node);
   };
   const names = new Pseudonyms(key);
-  const id = value(PATIENT_ID);
-  const patient = id === '' ? names.patient('study', value(STUDY_UID)) : names.patient('dicom', id);
+  const patient = dicomPatient(names, value(PATIENT_ID), value(STUDY_UID).trim());
   const resolved = resolveOptions(options);
   const context: Context = {
     key,
