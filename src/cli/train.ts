@@ -62,8 +62,9 @@ export function registerTraining(program: Command): void {
     .description('Pretrain the 3D image encoder without labels.')
     .option(
       '--objective <name>',
-      'dino (student-teacher: DINO, iBOT, KoLeo) or mae (masked autoencoding)',
-      oneOf('--objective', ['dino', 'mae'] as const),
+      'dino (student-teacher: DINO, iBOT, KoLeo), joint (the same, and what hidden cubes hold) or mae ' +
+        '(masked autoencoding)',
+      oneOf('--objective', ['dino', 'joint', 'mae'] as const),
       'dino',
     )
     .addHelpText(
@@ -71,7 +72,7 @@ export function registerTraining(program: Command): void {
       '\nExample:\n  precess pretrain --corpus corpus --run runs/pre --size nano --steps 500 --batch 16' +
         '\n  mpirun -n 4 precess pretrain --corpus corpus --run runs/pre --size base --batch 128',
     )
-    .action(async (flags: Flags & { objective: 'dino' | 'mae' }) => {
+    .action(async (flags: Flags & { objective: 'dino' | 'joint' | 'mae' }) => {
       const { pretrain } = await import('../train/run.js');
       const { objective } = flags;
       await work('pretrain', flags, (options) => pretrain({ ...options, objective }));

@@ -1,4 +1,4 @@
-/** Student-teacher pretraining: the program of a step and the batches it eats. */
+/** Student-teacher pretraining: its settings and the program of a step. */
 import {
   add,
   cast,
@@ -13,27 +13,23 @@ import {
   slice,
   stopGradient,
   type Ranks,
-  type TypedArray,
   type Value,
 } from '../graph/index.js';
-import { imageBatch } from '../models/batch.js';
 import { imageInputs } from '../models/inputs.js';
 import { imageSummary, vit3d, type ImageInputs } from '../models/vit3d.js';
 import type { ModelConfig } from '../models/sizes.js';
-import { Params, type Scope } from '../nn/index.js';
-import type { Series } from '../corpus/series.js';
-import { Random } from '../volume/random.js';
-import type { TokenSet } from '../volume/tokens.js';
-import { shareOf, shareOfStep, usable, type StepShare, type VolumeCache } from './loader.js';
+import { linear, Params, type Scope } from '../nn/index.js';
+import { shareOf } from './loader.js';
 import {
   dinoLoss,
   ibotLoss,
   koleoLoss,
+  pixelLoss,
   prototypeHead,
   sinkhorn,
   type HeadConfig,
 } from './self-distillation.js';
-import { drawView, type Augmentation, type ViewSpec } from './views.js';
+import { type Augmentation, type ViewSpec } from './views.js';
 
 export interface PretrainRecipe {
   readonly global: ViewSpec;
@@ -48,6 +44,10 @@ export interface PretrainRecipe {
   /** Teacher temperature: from, to, and the share of the run over which it rises. */
   readonly teacherTemperature: readonly [from: number, to: number, share: number];
   readonly weights: { readonly dino: number; readonly ibot: number; readonly koleo: number };
+  /** Probability that the second global view and half of the locals are of another series at the same place. */
+  readonly crossContrast: number;
+  /** Weight of saying what masked tokens hold, at the first step and at the last; null leaves that head out. */
+  readonly pixels: readonly [from: number, to: number] | null;
 }
 
 /** DINOv2's settings (Oquab et al. 2023, table 16) with fewer prototypes and views of tokens instead of pixels. */
@@ -77,14 +77,24 @@ export const PRETRAIN: PretrainRecipe = {
   studentTemperature: 0.1,
   teacherTemperature: [0.04, 0.07, 0.3],
   weights: { dino: 1, ibot: 1, koleo: 0.1 },
+  crossContrast: 0,
+  pixels: null,
 };
+
+/** Self-distillation that also says what the masked tokens hold, at first above all: a joint schedule. */
+export const JOINT: PretrainRecipe = { ...PRETRAIN, pixels: [2, 0.5] };
 
 /** The image encoder and the two heads of pretraining under one scope: the layout that student and teacher share. */
 function declare(scope: Scope, config: ModelConfig, recipe: PretrainRecipe, input: ImageInputs): void {
   const features = vit3d(scope.child('image'), config, input);
   prototypeHead(scope.child('dino'), imageSummary(features), recipe.head);
   prototypeHead(scope.child('ibot'), features.cls, recipe.head);
+  if (recipe.pixels) pixelHead(scope, features.cls, config);
 }
+
+/** What masked tokens are said to hold, by one linear layer as in SimMIM. [R, D] → [R, samples³] */
+const pixelHead = (scope: Scope, tokens: Value, config: ModelConfig): Value =>
+  linear(scope.child('pixels'), tokens, config.samples ** 3);
 
 /** The parameters of student and of teacher, in one layout. */
 export function pretrainParams(config: ModelConfig, recipe: PretrainRecipe): Params {
@@ -93,12 +103,14 @@ export function pretrainParams(config: ModelConfig, recipe: PretrainRecipe): Par
   });
 }
 
-const masksOf = (recipe: PretrainRecipe): number =>
+/** Tokens of a global view that the program has places to hide for. */
+export const masksOf = (recipe: PretrainRecipe): number =>
   Math.max(1, Math.floor(recipe.global.tokens * recipe.maskRatio));
 
 /**
- * The program of one step: inputs `params` and `teacher` (flat), `teacherTemperature` and the views; outputs `grads`
- * (flat) and the scalars `loss`, `dino`, `ibot`, `koleo`. Global views lie crop-major: [crop 0 of every image, crop 1
+ * The program of one step: inputs `params` and `teacher` (flat), `teacherTemperature` and the views (and `pixelWeight`,
+ * `global.maskMeasured` where the recipe has pixels); outputs `grads` (flat) and the scalars `loss`, `dino`, `ibot`,
+ * `koleo` (and `pixels`). Global views lie crop-major: [crop 0 of every image, crop 1
  * of every image]. With several ranks, `batch` is that of all, the views are this rank's share, and gradient and losses
  * are parts that add up to those of the whole batch.
  */
@@ -157,7 +169,16 @@ export function pretrainStep(
   const half = (c: number): Value => koleoLoss(slice(whole, [c * batch], [(c + 1) * batch]));
   const koleo = wholeBatch > 1 ? div(add(half(0), half(1)), 2) : mul(stopGradient(dino), 0);
   const { weights } = recipe;
-  const loss = add(add(mul(dino, weights.dino), mul(ibot, weights.ibot)), mul(koleo, weights.koleo));
+  let loss = add(add(mul(dino, weights.dino), mul(ibot, weights.ibot)), mul(koleo, weights.koleo));
+  if (recipe.pixels) {
+    const size = config.samples ** 3;
+    const said = pixelHead(student, pick(hidden.tokens), config);
+    const truth = gather(reshape(views.patches, [rows * n, size]), maskIndex, 0);
+    const measured = graph.input('global.maskMeasured', 'float32', [rows * masks, size]);
+    const pixels = pixelLoss(said, truth, measured);
+    loss = add(loss, mul(pixels, graph.input('pixelWeight', 'float32', [])));
+    graph.output('pixels', pixels);
+  }
 
   graph.output('grads', gradients(loss, [flat])[0]!);
   graph.output('loss', loss);
@@ -167,85 +188,13 @@ export function pretrainStep(
   return graph;
 }
 
+/** Weight of the pixels at a step of a run of `steps`: from one to the other along half a cosine. */
+export function pixelWeight([from, to]: readonly [number, number], step: number, steps: number): number {
+  return to + ((from - to) * (1 + Math.cos((Math.PI * Math.min(step, steps)) / Math.max(1, steps)))) / 2;
+}
+
 /** Teacher temperature at a step of a run of `steps`: rises linearly, then stays. */
 export function teacherTemperature(recipe: PretrainRecipe, step: number, steps: number): number {
   const [from, to, share] = recipe.teacherTemperature;
   return from + (to - from) * Math.min(1, step / Math.max(1, share * steps));
-}
-
-/** The feeds of a rank's views of a step, decided by (seed, step) and which series they are of. */
-export async function pretrainBatch(
-  cache: VolumeCache,
-  series: readonly Series[],
-  config: ModelConfig,
-  recipe: PretrainRecipe,
-  at: StepShare,
-): Promise<{ feeds: Record<string, TypedArray>; tokens: number }> {
-  const share = shareOfStep(series, at);
-  const batch = share.length;
-  const globals: TokenSet[] = [];
-  const locals: TokenSet[] = [];
-  for (const [i, { index, wanted }] of share.entries()) {
-    const { prepared } = await usable(cache, series, wanted);
-    const random = new Random(at.seed, at.step, index);
-    for (let c = 0; c < 2; c++)
-      globals[c * batch + i] = drawView(prepared, config.samples, recipe.global, recipe.augmentation, random);
-    for (let c = 0; c < recipe.locals; c++)
-      locals[c * batch + i] = drawView(prepared, config.samples, recipe.local, recipe.augmentation, random);
-  }
-  const n = recipe.global.tokens;
-  const feeds: Record<string, TypedArray> = {};
-  const put = (prefix: string, sets: TokenSet[], tokens: number): void => {
-    for (const [name, data] of Object.entries(imageBatch(sets, tokens, config.samples)))
-      feeds[`${prefix}.${name}`] = data as Float32Array;
-  };
-  put('global', globals, n);
-  if (recipe.locals > 0) put('local', locals, recipe.local.tokens);
-  const masks = maskTokens(globals, n, masksOf(recipe), (row) => {
-    const { index } = share[row % batch]!;
-    return new Random(at.seed, at.step, index, Math.floor(row / batch));
-  });
-  feeds['global.masked'] = masks.masked;
-  feeds['global.maskIndex'] = masks.index;
-  feeds['global.maskWeight'] = masks.weight;
-  const tokens = [...globals, ...locals].reduce((sum, set) => sum + set.count, 0);
-  return { feeds, tokens };
-}
-
-/**
- * Chooses tokens to hide in each view: 10 % of them up to `most`, half of the time those nearest to a random token (a
- * missing region of anatomy), half of the time scattered; `randomOf` gives the generator of a row. `index` points into
- * [views * length]; unused places point to hidden tokens again and have weight 0; the weights of a view add up to 1.
- */
-export function maskTokens(
-  views: readonly TokenSet[],
-  length: number,
-  most: number,
-  randomOf: (row: number) => Random,
-): { masked: Float32Array; index: Int32Array; weight: Float32Array } {
-  const masked = new Float32Array(views.length * length);
-  const index = new Int32Array(views.length * most);
-  const weight = new Float32Array(views.length * most);
-  views.forEach((view, row) => {
-    const random = randomOf(row);
-    const ratio = random.uniform(0.1, most / length);
-    const count = Math.max(1, Math.min(most, Math.floor(view.count * ratio)));
-    let chosen: ArrayLike<number> = random.sample(view.count, count);
-    if (random.chance(0.5)) {
-      const centre = random.int(view.count) * 3;
-      const p = view.positions;
-      const distance = (n: number): number =>
-        Math.hypot(p[n * 3]! - p[centre]!, p[n * 3 + 1]! - p[centre + 1]!, p[n * 3 + 2]! - p[centre + 2]!);
-      chosen = Array.from({ length: view.count }, (_, n) => n)
-        .sort((a, b) => distance(a) - distance(b))
-        .slice(0, count);
-    }
-    for (let m = 0; m < most; m++) {
-      const at = row * length + chosen[m % chosen.length]!;
-      masked[at] = 1;
-      index[row * most + m] = at;
-      weight[row * most + m] = m < chosen.length ? 1 / chosen.length : 0;
-    }
-  });
-  return { masked, index, weight };
 }

@@ -15,9 +15,11 @@ import { threadsPerRank } from './job.js';
 import { shareOf, TrainError, VolumeCache, type VolumeSource } from './loader.js';
 import { MAE, maeBatch, maeParams, maeStep, type MaeRecipe } from './mae.js';
 import { train, type Objective, type StepMetrics, type TrainResult } from './loop.js';
+import { pretrainBatch, studiesOf } from './crops.js';
 import {
+  JOINT,
+  pixelWeight,
   PRETRAIN,
-  pretrainBatch,
   pretrainParams,
   pretrainStep,
   teacherTemperature,
@@ -62,10 +64,13 @@ export interface RunOptions {
   readonly warn?: (message: string) => void;
 }
 
-export const OBJECTIVES = ['dino', 'mae'] as const;
+export const OBJECTIVES = ['dino', 'joint', 'mae'] as const;
 
 export interface PretrainOptions extends RunOptions {
-  /** "dino" (unless given): student-teacher self-distillation. "mae": masked autoencoding, the plain baseline. */
+  /**
+   * "dino" (unless given): student-teacher self-distillation. "joint": the same, and what the hidden cubes hold. "mae":
+   * masked autoencoding alone.
+   */
   readonly objective?: (typeof OBJECTIVES)[number];
   readonly recipe?: PretrainRecipe;
   readonly maeRecipe?: MaeRecipe;
@@ -225,7 +230,8 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
   if (kind !== 'dino') settings.objective = kind;
   const provenance = provenanceOf('pretrain', settings, split.training);
   const at: Parts = { options, config, series: split.training, cache, share: sharing(options) };
-  const { params, ...learnt } = kind === 'mae' ? maeObjective(at) : dinoObjective(at);
+  const { params, ...learnt } =
+    kind === 'mae' ? maeObjective(at) : dinoObjective(at, kind === 'joint' ? JOINT : PRETRAIN);
   const objective: Objective = {
     ...learnt,
     params,
@@ -258,18 +264,21 @@ interface Parts {
 
 type Learnt = Pick<Objective, 'params' | 'program' | 'losses' | 'teacher' | 'batch'>;
 
-function dinoObjective({ options, config, series, cache, share }: Parts): Learnt {
-  const { seed, steps, recipe = PRETRAIN } = options;
+function dinoObjective({ options, config, series, cache, share }: Parts, usual: PretrainRecipe): Learnt {
+  const { seed, steps, recipe = usual } = options;
   const params = pretrainParams(config, recipe);
+  const studies = studiesOf(series);
   return {
     params,
     program: pretrainStep(params, config, recipe, share.part, share.ranks),
-    losses: ['loss', 'dino', 'ibot', 'koleo'],
+    losses: ['loss', 'dino', 'ibot', 'koleo', ...(recipe.pixels ? ['pixels'] : [])],
     teacher: true,
     async batch(step, n) {
-      const { feeds, tokens } = await pretrainBatch(cache, series, config, recipe, share.at(seed, step, n));
+      const at = share.at(seed, step, n);
+      const { feeds, ...rest } = await pretrainBatch(cache, series, config, recipe, at, studies);
       feeds.teacherTemperature = Float32Array.of(teacherTemperature(recipe, step, steps));
-      return { feeds, tokens };
+      if (recipe.pixels) feeds.pixelWeight = Float32Array.of(pixelWeight(recipe.pixels, step, steps));
+      return { feeds, ...rest };
     },
   };
 }

@@ -142,3 +142,13 @@ export function koleoLoss(x: Value): Value {
   const distance = sqrt(add(reduceSum(square(sub(unit, nearest)), { axes: [1] }), SMALL));
   return neg(div(reduceSum(log(add(distance, SMALL))), b * size));
 }
+
+/**
+ * Mean squared error over the measured samples of masked tokens (He et al. 2022; predicted by one linear layer from the
+ * encoder that saw the mask token, as in SimMIM, Xie et al. 2022). said, truth [R, S]; measured [R, S] is 1 or 0, its sum
+ * over all ranks the divisor: this rank's part of the mean.
+ */
+export function pixelLoss(said: Value, truth: Value, measured: Value): Value {
+  const error = reduceSum(mul(square(sub(said, truth)), measured));
+  return div(error, add(allReduceSum(reduceSum(measured)), 1e-6));
+}

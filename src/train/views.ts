@@ -26,6 +26,31 @@ export interface Augmentation {
 /** A view with fewer tokens than this is drawn again over the whole foreground. */
 const FEWEST = 8;
 
+/** A box in RAS+ mm: its lowest and its highest corner. */
+export type Box = readonly [low: readonly [number, number, number], high: readonly [number, number, number]];
+
+/** Where a view looks and at what scale. */
+export interface Place {
+  readonly patchMm: number;
+  readonly regionMm: Box;
+}
+
+/** Draws a box inside `within` (usually the foreground), and the side of its cubes. */
+export function drawPlace(within: Box, spec: ViewSpec, random: Random): Place {
+  const patchMm = draw(spec.patchMm, random);
+  const from: [number, number, number] = [0, 0, 0];
+  const to: [number, number, number] = [0, 0, 0];
+  for (const d of [0, 1, 2] as const) {
+    const whole = Math.max(within[1][d] - within[0][d], 1);
+    // Never narrower than two tokens: such a box might hold no cell's centre.
+    const side = Math.max(whole * random.uniform(spec.extent[0], spec.extent[1]), 2 * patchMm);
+    const start = within[0][d] + random.uniform(0, 1) * Math.max(0, whole - side);
+    from[d] = start - patchMm / 2;
+    to[d] = start + side + patchMm / 2;
+  }
+  return { patchMm, regionMm: [from, to] };
+}
+
 /** Draws one view; deterministic given `random`'s state. An empty volume region falls back to the whole foreground. */
 export function drawView(
   prepared: Prepared,
@@ -33,19 +58,8 @@ export function drawView(
   spec: ViewSpec,
   augmentation: Augmentation,
   random: Random,
+  { patchMm, regionMm }: Place = drawPlace(prepared.stats.foregroundMm, spec, random),
 ): TokenSet {
-  const patchMm = draw(spec.patchMm, random);
-  const [low, high] = prepared.stats.foregroundMm;
-  const from = [0, 0, 0];
-  const to = [0, 0, 0];
-  for (let d = 0; d < 3; d++) {
-    const whole = Math.max(high[d as 0] - low[d as 0], 1);
-    // Never narrower than two tokens: such a box might hold no cell's centre.
-    const side = Math.max(whole * random.uniform(spec.extent[0], spec.extent[1]), 2 * patchMm);
-    const start = low[d as 0] + random.uniform(0, 1) * Math.max(0, whole - side);
-    from[d] = start - patchMm / 2;
-    to[d] = start + side + patchMm / 2;
-  }
   const shift = (): number => random.uniform(-patchMm / 2, patchMm / 2);
   const shiftMm = [shift(), shift(), shift()] as const;
   const gap = random.chance(augmentation.missingSlices) ? missingSlices(prepared, random) : undefined;
@@ -56,7 +70,7 @@ export function drawView(
     limit: spec.tokens,
     order: (cells: number) => random.sample(cells, cells),
   };
-  let view = tokenize(prepared, { ...common, regionMm: [from, to], ...(gap && { gap }) });
+  let view = tokenize(prepared, { ...common, regionMm, ...(gap && { gap }) });
   if (view.count < FEWEST) view = tokenize(prepared, common);
   alterIntensity(view, augmentation, random);
   return view;

@@ -1,8 +1,8 @@
-// One rank of a training job on images made here: node job.mjs pretrain|mae|align RUN STEPS [options as JSON].
+// One rank of a training job on images made here: node job.mjs pretrain|joint|mae|align RUN STEPS [options as JSON].
 import { openCommunicator } from '../../dist/mpi/index.js';
 import { ALIGN } from '../../dist/train/align.js';
 import { MAE } from '../../dist/train/mae.js';
-import { PRETRAIN } from '../../dist/train/pretrain.js';
+import { JOINT, PRETRAIN } from '../../dist/train/pretrain.js';
 import { align, pretrain } from '../../dist/train/run.js';
 
 const [kind, run, steps, json = '{}'] = process.argv.slice(2);
@@ -41,8 +41,9 @@ function volume(n) {
 
 const series = Array.from({ length: 11 }, (_, n) => ({
   id: `se-${String(n).padStart(16, '0')}`,
-  studyId: `st-${n}`,
-  patientId: `pt-${n}`,
+  // Studies of two series in one place.
+  studyId: `st-${n >> 1}`,
+  patientId: `pt-${n >> 1}`,
   description: '',
   bodyPart: REGIONS[n % 3].toUpperCase(),
   contrast: n % 2 ? 'T2w' : 'T1w',
@@ -104,11 +105,11 @@ const common = {
   ...options,
 };
 try {
-  if (kind === 'pretrain')
+  if (kind === 'pretrain' || kind === 'joint')
     await pretrain({
       ...common,
       recipe: {
-        ...PRETRAIN,
+        ...(kind === 'joint' ? { ...JOINT, crossContrast: 0.7 } : PRETRAIN),
         global: view(24),
         local: view(8),
         locals: 2,

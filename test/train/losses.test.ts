@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Graph, gradients, type Value } from '../../src/graph/index.js';
 import { openDevice, type Device } from '../../src/runtime/index.js';
 import { sigmoidContrastiveLoss } from '../../src/train/contrast.js';
-import { dinoLoss, ibotLoss, koleoLoss, sinkhorn } from '../../src/train/self-distillation.js';
+import { dinoLoss, ibotLoss, koleoLoss, pixelLoss, sinkhorn } from '../../src/train/self-distillation.js';
 
 const reference = JSON.parse(
   readFileSync(new URL('../fixtures/train/losses.json', import.meta.url), 'utf8'),
@@ -69,6 +69,12 @@ describe('losses agree with PyTorch', () => {
     check({ x: [B, D] }, (_, { x }) => {
       const koleo = koleoLoss(x!);
       return { koleo, koleoGrad: gradients(koleo, [x!])[0]! };
+    }));
+
+  it('squared error of masked samples that were measured', () =>
+    check({ said: [2 * B, D], truth: [2 * B, D], measured: [2 * B, D] }, (_, { said, truth, measured }) => {
+      const pixels = pixelLoss(said!, truth!, measured!);
+      return { pixels, pixelsGrad: gradients(pixels, [said!])[0]! };
     }));
 
   it('sigmoid contrast with doubled and ignored pairs', () =>

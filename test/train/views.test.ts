@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { clausesOf, saidPairs, sayOf, shorten, truePairs } from '../../src/train/align.js';
 import { seriesOfStep } from '../../src/train/loader.js';
-import { maskTokens } from '../../src/train/pretrain.js';
+import { maskTokens } from '../../src/train/crops.js';
 import { drawView } from '../../src/train/views.js';
 import type { Series } from '../../src/corpus/series.js';
 import { Random } from '../../src/volume/random.js';
