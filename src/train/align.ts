@@ -218,6 +218,7 @@ export async function alignBatch(
   return {
     feeds,
     tokens: sets.reduce((sum, set) => sum + set.count, 0),
+    ids: shown.map(({ id }) => id),
     tell: Buffer.from(JSON.stringify(said.map(({ claims }) => claims))),
     hear(all) {
       const claims = all.flatMap((bytes) => JSON.parse(Buffer.from(bytes).toString()) as string[][]);

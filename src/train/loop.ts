@@ -19,6 +19,7 @@ import {
 import { onRankZero, shareState } from './job.js';
 import { TrainError } from './loader.js';
 import { lockRun } from './run-lock.js';
+import { normsOf, notFinite, writeFailure } from './failure.js';
 import { loadStaged } from './staged.js';
 import { openState } from './state.js';
 
@@ -27,6 +28,8 @@ export interface Batch {
   readonly feeds: Record<string, TypedArray>;
   /** Tokens in them. */
   readonly tokens: number;
+  /** Series in them, to be named when something goes wrong. */
+  readonly ids?: readonly string[];
   /** What the other ranks must know of this share, and the feeds that follow from what all tell, by rank. */
   readonly tell?: Uint8Array;
   readonly hear?: (all: readonly Uint8Array[]) => Record<string, TypedArray>;
@@ -167,11 +170,13 @@ async function trainFrom(
     while (next && step < steps && !stopped) {
       const began = performance.now();
       let waited = 0;
+      const shown: string[] = [];
       // Sums over the ranks: losses, tokens, whether one of them is to stop.
       const tally = new Float64Array(objective.losses.length + 2);
       for (let part = 0; part < parts; part++) {
         const asked = performance.now();
-        const { feeds, tokens, tell, hear } = (await next)!;
+        const { feeds, tokens, ids, tell, hear } = (await next)!;
+        shown.push(...(ids ?? []));
         waited += performance.now() - asked;
         const heard = tell && hear ? hear(await ranks.allgatherBytes(tell)) : {};
         const running = state.learn(gradient, { ...feeds, ...heard }, objective.losses);
@@ -198,11 +203,14 @@ async function trainFrom(
       await ranks.allreduceSum(tally);
       step++;
       const losses = Object.fromEntries(objective.losses.map((name, n) => [name, tally[n]!]));
-      if (![...Object.values(losses), gradNorm].every(Number.isFinite))
-        throw new TrainError(
-          `train: step ${step} gave ${JSON.stringify({ ...losses, gradNorm })}, which is not finite; ` +
-            `lower --learning-rate, or resume from the checkpoint of step ${savedAt}`,
-        );
+      if (![...Object.values(losses), gradNorm].every(Number.isFinite)) {
+        const gradient = await state.gradient();
+        const all = await ranks.allgatherBytes(Buffer.from(JSON.stringify(shown)));
+        const series = all.flatMap((bytes) => JSON.parse(Buffer.from(bytes).toString()) as string[]);
+        const failure = { step, ...losses, gradNorm, series, ...normsOf(objective.params, gradient) };
+        if (ranks.rank === 0) await writeFailure(run, failure);
+        throw new TrainError(notFinite(run, failure, savedAt));
+      }
       const seconds = (performance.now() - began) / 1000;
       stopped = tally.at(-1)! > 0;
       if (log) {
@@ -217,7 +225,9 @@ async function trainFrom(
           learningRate,
           gradNorm,
           tokensPerSecond: Math.round(tally.at(-2)! / seconds),
+          seconds: Number(seconds.toFixed(4)),
           waitShare: Number((waited / 1000 / seconds).toFixed(3)),
+          memoryMB: Math.round(process.memoryUsage.rss() / 2 ** 20),
           ...probe,
         };
         log.write(`${JSON.stringify(metrics)}\n`);

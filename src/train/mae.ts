@@ -201,13 +201,15 @@ export async function maeBatch(
   config: ModelConfig,
   recipe: MaeRecipe,
   at: StepShare,
-): Promise<{ feeds: Record<string, TypedArray>; tokens: number }> {
+): Promise<{ feeds: Record<string, TypedArray>; tokens: number; ids: string[] }> {
   const views: TokenSet[] = [];
+  const ids: string[] = [];
   for (const { index, wanted } of shareOfStep(series, at)) {
-    const { prepared } = await usable(cache, series, wanted);
+    const { prepared, series: found } = await usable(cache, series, wanted);
+    ids.push(found.id);
     const random = new Random(at.seed, at.step, index);
     views.push(drawView(prepared, config.samples, recipe.view, recipe.augmentation, random));
   }
   const tokens = views.reduce((sum, { count }) => sum + count, 0);
-  return { feeds: maeFeeds(views, config.samples, recipe), tokens };
+  return { feeds: maeFeeds(views, config.samples, recipe), tokens, ids };
 }

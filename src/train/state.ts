@@ -29,6 +29,8 @@ export interface TrainingState {
   ): Promise<Record<string, TypedArray>>;
   /** One step with the mean gradient of the parts; returns its length before clipping. */
   update(scalars: StepScalars): Promise<number>;
+  /** The gradient of the last step before clipping; on several ranks the sum of their parts. */
+  gradient(): Promise<Float32Array>;
   /** All vectors whole, on every rank. */
   whole(): Promise<FlatState>;
 }
@@ -113,6 +115,10 @@ class WholeState implements TrainingState {
     return gradNorm![0] as number;
   }
 
+  async gradient(): Promise<Float32Array> {
+    return (await this.buffers.grads.read()) as Float32Array;
+  }
+
   async whole(): Promise<FlatState> {
     const read = async (from: DeviceBuffer): Promise<Float32Array> => (await from.read()) as Float32Array;
     return {
@@ -145,6 +151,8 @@ const BUCKET = 2 ** 19;
 class ShardedState implements TrainingState {
   /** The sum of this step's gradients so far. */
   private grads: Float32Array | null = null;
+  /** That of the step before, for reports. */
+  private last: Float32Array = new Float32Array();
 
   private constructor(
     private readonly ranks: Communicator,
@@ -248,6 +256,7 @@ class ShardedState implements TrainingState {
     const { ranks, options, optimiser, shards } = this;
     const grads = this.grads!;
     this.grads = null;
+    this.last = grads;
     const length = ranks.size * optimiser.size;
     const blocks = shards.map(() => new Float32Array(optimiser.size));
     await Promise.all(
@@ -264,6 +273,12 @@ class ShardedState implements TrainingState {
     if (options.parts > 1)
       for (const block of blocks) for (let n = 0; n < block.length; n++) block[n]! /= options.parts;
     return blocks;
+  }
+
+  async gradient(): Promise<Float32Array> {
+    const sum = this.last.slice();
+    await this.ranks.allreduceSum(sum);
+    return sum;
   }
 
   async whole(): Promise<FlatState> {
