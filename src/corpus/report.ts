@@ -1,39 +1,12 @@
 /** Takes what identifies a person out of a report. */
 import { fold } from '../text/terms.js';
+import { withoutAddresses, withoutForms } from './deidentify/patterns.js';
 
 const LONGEST = 4000;
 
-const MONTHS =
-  'jan(?:uary|uar|vier)?|feb(?:ruary|ruar)?|f[ée]vrier|m[aä]r(?:ch|z|s)?|apr(?:il)?|avril|ma[iy]|june?|juni|juin|july?|' +
-  'juli|juillet|aug(?:ust)?|ao[uû]t|sept?(?:ember)?|septembre|o[ck]t(?:ober|obre)?|nov(?:ember|embre)?|' +
-  'de[cz](?:ember|embre)?|d[ée]cembre|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre';
-
-/** Replaced by nothing wherever they occur. */
-const PATTERNS: readonly RegExp[] = [
-  // Titles with the names after them.
-  /(?<!\p{L})(?:Dr|Drs|Prof|Mr|Mrs|Ms|Miss|Herrn?|Frau|Fr|Hr|Mme|Mlle|Monsieur|Madame|Sr|Sra|Dott|Dra?)\.?(?:[ .]+(?:med|Dr|Prof|von|van|de|der|den|la|le)\.?)*(?:[ .]+\p{Lu}[\p{L}'’.-]*){1,3}/gu,
-  /[\w.+-]+@[\w-]+(?:\.[\w-]+)+/g,
-  /\bhttps?:\/\/\S+/gi,
-  // UIDs.
-  /\b[0-2](?:\.\d+){4,}\b/g,
-  // Dates in figures: 2011-07-07, 07.07.2011, 7/7/11, 20110707.
-  /\b\d{4}[-./]\d{1,2}[-./]\d{1,2}\b/g,
-  /\b\d{1,2}[-./]\d{1,2}[-./](?:\d{4}|\d{2})\b/g,
-  /\b(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\b/g,
-  // Dates in words: 7 July 2011, July 7th, 2011, 7. Juli.
-  new RegExp(`\\b\\d{1,2}(?:st|nd|rd|th|\\.)?\\s+(?:of\\s+)?(?:${MONTHS})\\b\\.?(?:,?\\s+\\d{4})?`, 'giu'),
-  new RegExp(`\\b(?:${MONTHS})\\.?\\s+\\d{1,2}(?:st|nd|rd|th)?(?:,?\\s+\\d{4})?\\b`, 'giu'),
-  new RegExp(`\\b(?:${MONTHS})\\.?\\s+(?:19|20)\\d{2}\\b`, 'giu'),
-  // Telephone numbers and other runs of seven digits or more.
-  /(?:\+|\b)\d(?:[ ()/-]{0,3}\d){6,}\b/g,
-  /\b(?=[A-Za-z-]*\d)[A-Za-z]{0,4}-?\d{5,}[A-Za-z]?\b/g,
-  // Ages of 90 and above (HIPAA's safe harbour counts them as identifying).
-  /\b(?:9\d|1[0-2]\d)[- ]?(?:years?|yrs?|y\/o|yo|jahre|jährig\w*|ans|años)\b(?:[- ]old)?/giu,
-];
-
 /** A sentence about who wrote or asked for the report is dropped as a whole. */
 const ABOUT_PEOPLE =
-  /\b(?:signed|dictated|transcribed|referr(?:ed|ing)|requested|reported|reviewed|discussed|verified|approved|electronically)\b.*\b(?:by|with|physician|radiologist)\b/i;
+  /\b(?:signed|dictated|transcribed|referr(?:ed|ing)|requested|reported|reviewed|discussed|verified|approved|electronically)\b.*\b(?:by|with|physician|radiologist)\b|\b(?:gez|unterschrieben|signiert|freigegeben|befundet|diktiert)\b.*\b(?:von|durch|am)\b|\b(?:signé|validé|dicté)e?\s+(?:\p{L}+\s+)?par\b|\b(?:firmado|validado|dictado)\s+(?:\p{L}+\s+)?por\b|\b(?:firmato|validato|refertato)\s+(?:\p{L}+\s+)?da/iu;
 
 /** Not after an initial: "signed by J. Doe" is one sentence. */
 const SENTENCE_END = /(?<=[.!?;])(?<!(?:^|[\s.])\p{Lu}\.)\s+|[\r\n]+/u;
@@ -47,9 +20,7 @@ const SENTENCE_END = /(?<=[.!?;])(?<!(?:^|[\s.])\p{Lu}\.)\s+|[\r\n]+/u;
  * recognised. Returns '' when fewer than `fewest` words are left.
  */
 export function cleanReport(text: string, identifying: readonly string[], fewest = 3): string {
-  let clean = withoutValues(text.slice(0, LONGEST * 2), identifying);
-  for (const pattern of PATTERNS) clean = clean.replace(pattern, ' ');
-  const sentences = clean
+  const sentences = withoutIdentifying(text.slice(0, LONGEST * 2), identifying)
     .split(SENTENCE_END)
     .filter((sentence) => !ABOUT_PEOPLE.test(sentence))
     .map(tidy)
@@ -60,9 +31,8 @@ export function cleanReport(text: string, identifying: readonly string[], fewest
 
 /** A text without identifying values and without what has the form of one; nothing else is changed. */
 export function withoutIdentifying(text: string, identifying: readonly string[]): string {
-  let clean = withoutValues(text, identifying);
-  for (const pattern of PATTERNS) clean = clean.replace(pattern, ' ');
-  return clean;
+  // A name that is cut out of an address would leave one that is none.
+  return withoutForms(withoutValues(withoutAddresses(text), identifying));
 }
 
 /** Cuts every occurrence of the values out of the text. */
