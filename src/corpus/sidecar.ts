@@ -1,7 +1,15 @@
 /** The JSON file that BIDS and dcm2niix put beside a NIfTI image: what the DICOM header said. */
 import { openBytes } from '../formats/bytes.js';
+import { wordsOfPlace } from '../formats/dicom/index.js';
 import { type HeaderFields, NO_FIELDS } from '../text/header.js';
 import { IMAGE_ENDING } from './file-names.js';
+
+/** Keys that dcm2niix and others write (BIDS, "Institution information", and DICOM keywords). */
+const IDENTIFYING = [
+  'PatientName PatientID PatientBirthDate AccessionNumber InstitutionName InstitutionAddress StationName DeviceSerialNumber',
+  'InstitutionalDepartmentName ReferringPhysicianName OperatorsName StudyID StudyInstanceUID SeriesInstanceUID',
+  'AcquisitionDateTime',
+].flatMap((line) => line.split(' '));
 
 const LARGEST = 1024 * 1024;
 
@@ -55,9 +63,10 @@ export function sidecarOf(values: Readonly<Record<string, unknown>>): Sidecar {
   return {
     modality: text('Modality'),
     date: /^\d{4}-?\d{2}-?\d{2}/.exec(text('AcquisitionDateTime', 'AcquisitionDate', 'StudyDate'))?.[0] ?? '',
-    identifying: ['PatientName', 'PatientID', 'PatientBirthDate', 'AccessionNumber', 'InstitutionName']
-      .map((name) => text(name))
-      .filter((value) => value !== ''),
+    identifying: [
+      ...IDENTIFYING.map((name) => text(name)),
+      ...['InstitutionName', 'InstitutionAddress'].flatMap((name) => wordsOfPlace(text(name))),
+    ].filter((value) => value !== ''),
     fields: {
       ...NO_FIELDS,
       seriesDescription: text('SeriesDescription'),

@@ -41,6 +41,15 @@ const UID_TAGS = new Set([
   0x00020003, 0x00080014, 0x00080018, 0x00080058, 0x00081155, 0x0020000d, 0x0020000e, 0x00200052, 0x00200200,
 ]);
 
+const PLACE_TAGS = new Set([0x00080080, 0x00080081, 0x00081040]);
+/** Words in names of institutions that name none, or that reports need. */
+const COMMON_IN_PLACES =
+  /^(?:universit\p{L}*|hospital\p{L}*|h[ôo]pital|ospedale|spital|klini\p{L}*|clini\p{L}*|krankenhaus|medi[czk]\p{L}*|m[ée]di\p{L}*|cent\p{L}*|zentrum|institut\p{L}*|istituto|radiolog\p{L}*|imag\p{L}*|diagnost\p{L}*|depart\p{L}*|abteilung|praxis|practice|research|forschung\p{L}*|school|college|health|healthcare|gesundheit\p{L}*|general|regional|national|public|private|north|south|east|west|street|road|avenue|stra(?:ß|ss)e|neuro\p{L}*|cardi\p{L}*|kardi\p{L}*|ortho?\p{L}*|onco\p{L}*|onko\p{L}*|brain|spine|spinal|heart|prostate|breast|joint|sport\p{L}*|child\p{L}*|women\p{L}*|cancer|magnet\p{L}*|resonan\p{L}*|tomogra\p{L}*|scan\p{L}*|ultraschall)$/iu;
+
+/** The words of an institution's name that tell it from others: "Quellenhof" of "Klinik Quellenhof". */
+export const wordsOfPlace = (name: string): string[] =>
+  name.split(/[^\p{L}]+/u).filter((word) => word.length >= 5 && !COMMON_IN_PLACES.test(word));
+
 const DICOM_ROOT = '1.2.840.10008.';
 const UID = /^[0-2](\.(0|[1-9]\d*)){3,}$/;
 
@@ -85,6 +94,7 @@ function valuesOf(dataSet: DataSet, element: Element): string[] {
     .split('\\')
     .map((value) => value.trim())
     .filter((value) => value !== '' && (known || UID.test(value)) && !value.startsWith(DICOM_ROOT));
+  if (PLACE_TAGS.has(tag)) return [...values, ...values.flatMap(wordsOfPlace)];
   if (!isName) return values;
   return [...values, ...values.flatMap((value) => value.split(/[\^= ]+/).filter((part) => part.length > 2))];
 }

@@ -1,7 +1,7 @@
 /** DICOM: files → instances → series → Volume, and back. */
 export { DicomError } from './error.js';
 export { type DicomInstance, type PixelLocation, readDicomHeader } from './instance.js';
-export { readIdentifyingValues } from './identifying.js';
+export { readIdentifyingValues, wordsOfPlace } from './identifying.js';
 export { isDicom } from './start.js';
 export { type DicomSeries, type GroupedSeries, groupSeries, type SkippedFile } from './group.js';
 export { loadSeries, type LoadOptions } from './load.js';
