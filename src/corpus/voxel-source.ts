@@ -95,7 +95,8 @@ function dicomReader(series: DicomSeries): VoxelReader {
       rescale.slope === header.rescale.slope &&
       rescale.intercept === header.rescale.intercept &&
       bits.allocated === header.bits.allocated &&
-      bits.signed === header.bits.signed,
+      bits.signed === header.bits.signed &&
+      bits.float === header.bits.float,
   );
   const area = shape[0] * shape[1];
   const type = uniform ? arrayOf(header.bits) : Float32Array;
@@ -126,7 +127,8 @@ function dicomReader(series: DicomSeries): VoxelReader {
   };
 }
 
-function arrayOf({ allocated, signed }: DicomInstance['bits']): new (n: number) => VoxelArray {
+function arrayOf({ allocated, signed, float }: DicomInstance['bits']): new (n: number) => VoxelArray {
+  if (float) return allocated === 64 ? Float64Array : Float32Array;
   if (allocated === 8) return signed ? Int8Array : Uint8Array;
   if (allocated === 16) return signed ? Int16Array : Uint16Array;
   return signed ? Int32Array : Uint32Array;

@@ -76,6 +76,7 @@ describe('Siemens mosaics', () => {
     expect(await group([path])).toEqual({
       series: [],
       skipped: [{ path, reason: 'it is truncated: the pixels end before the last row' }],
+      duplicates: [],
     });
     const hidden = join(temporary, 'hidden.dcm');
     writeFileSync(
@@ -88,6 +89,7 @@ describe('Siemens mosaics', () => {
       skipped: [
         { path: hidden, reason: expect.stringMatching(/mosaic .* without the number of slices/) as string },
       ],
+      duplicates: [],
     });
   });
 });

@@ -98,6 +98,23 @@ export class DataSet {
       : this.view.getUint16(offset, little);
   }
 
+  /** A 16-bit value of an element that is US or SS as Pixel Representation says (PS3.5 annex A.1). */
+  int16(tag: number, signed: boolean): number | null {
+    const element = this.elements.get(tag);
+    if (element === undefined || element.length < 2 || element.length === UNDEFINED_LENGTH) return null;
+    const little = this.encoding.littleEndian;
+    return signed ? this.view.getInt16(element.offset, little) : this.view.getUint16(element.offset, little);
+  }
+
+  /** An FL or FD value, told apart by its length where there is no VR; else as `binary` reads it. */
+  float(tag: number): number | null {
+    const element = this.elements.get(tag);
+    if (element === undefined || (element.vr !== '' && element.vr !== 'UN')) return this.binary(tag);
+    const little = this.encoding.littleEndian;
+    if (element.length === 4) return this.view.getFloat32(element.offset, little);
+    return element.length === 8 ? this.view.getFloat64(element.offset, little) : null;
+  }
+
   /** FD values. */
   doubles(tag: number): number[] {
     const element = this.elements.get(tag);

@@ -1,8 +1,10 @@
 /** The frames of enhanced multi-frame MR images (PS3.3 A.36, C.7.6.16, C.8.13), one instance each. */
+import { complexPartOf } from './complex.js';
 import type { DataSet } from './dataset.js';
 import type { DicomInstance, PixelLocation } from './instance.js';
 import { UNDEFINED_LENGTH } from './parse.js';
 import { orientationOf, pairOf, tripleOf } from './plane.js';
+import { scalingOf } from './scaling.js';
 
 const SHARED_GROUPS = 0x52009229;
 const PER_FRAME_GROUPS = 0x52009230;
@@ -41,27 +43,30 @@ function describe(dataSet: DataSet, file: DicomInstance): DicomInstance {
 function frameOf(file: DicomInstance, own: DataSet, shared: DataSet, frame: number): DicomInstance {
   const group = (tag: number): DataSet => own.sequence(tag)[0] ?? shared.sequence(tag)[0] ?? own.empty();
   const measures = group(0x00289110);
-  const transformation = group(0x00289145);
   const content = group(0x00209111);
   const timing = group(0x00189112);
   const diffusion = group(0x00189117);
   const temporal = group(0x00209310);
   const anatomy = group(0x00209071).sequence(0x00082218)[0]?.text(0x00080104) ?? '';
+  const frameType = group(0x00189226);
   const gradient = diffusion.sequence(0x00189076)[0]?.doubles(0x00189089) ?? [];
   return {
     ...file,
     frame,
     pixels: file.pixels === null ? null : pixelsOf(file, file.pixels, frame),
-    imageType: imageTypeOf(group(0x00189226), file),
+    imageType: imageTypeOf(frameType, file),
     pixelSpacing: pairOf(measures.decimals(0x00280030)),
     sliceThickness: measures.decimal(0x00180050),
     spacingBetweenSlices: measures.decimal(0x00180088),
     imagePosition: tripleOf(group(0x00209113).decimals(0x00200032)),
     imageOrientation: orientationOf(group(0x00209116).decimals(0x00200037)),
-    rescale: {
-      slope: transformation.decimal(0x00281053) ?? file.rescale.slope,
-      intercept: transformation.decimal(0x00281052) ?? file.rescale.intercept,
-    },
+    complexPart: complexPartOf(frameType, frameType.texts(0x00089007)) || file.complexPart,
+    rescale:
+      scalingOf({
+        rescale: group(0x00289145),
+        philips: philipsGroup(own, shared),
+        realWorld: own.has(0x00409096) ? own : shared,
+      }) ?? file.rescale,
     repetitionTime: timing.decimal(0x00180080) ?? file.repetitionTime,
     flipAngle: timing.decimal(0x00181314) ?? file.flipAngle,
     echoTime: group(0x00189114).doubles(0x00189082)[0] ?? file.echoTime,
@@ -75,6 +80,15 @@ function frameOf(file: DicomInstance, own: DataSet, shared: DataSet, frame: numb
     stackId: content.text(0x00209056),
     bodyPartExamined: file.bodyPartExamined || anatomy.toUpperCase(),
   };
+}
+
+/** Philips keeps the private elements of a classic image in a private sequence of each frame. */
+function philipsGroup(own: DataSet, shared: DataSet): DataSet {
+  for (const groups of [own, shared]) {
+    const item = groups.sequence(groups.privateTag(0x2005, 'Philips MR Imaging DD 005', 0x0f))[0];
+    if (item !== undefined) return item;
+  }
+  return own;
 }
 
 /** Frame Type (0008,9007), and the Complex Image Component (0008,9208) where the frame is not the magnitude. */

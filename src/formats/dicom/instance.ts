@@ -1,12 +1,14 @@
 /** One DICOM file as the header describes it, read without its pixels. */
 import { openBytes, readBytesSync } from '../bytes.js';
 import { DataSet } from './dataset.js';
+import { type ComplexPart, complexPartOf } from './complex.js';
 import { framesOf } from './enhanced.js';
 import { DicomError } from './error.js';
 import { identifying } from './identifying.js';
 import { type Tile, tilesOf } from './mosaic.js';
-import { DataSetReader, NeedMoreBytes, PIXEL_DATA } from './parse.js';
+import { DataSetReader, DOUBLE_PIXEL_DATA, FLOAT_PIXEL_DATA, NeedMoreBytes, PIXEL_DATA } from './parse.js';
 import { type Orientation, orientationOf, pairOf, type Triple, tripleOf } from './plane.js';
+import { IDENTITY, type Scaling, scalingOf } from './scaling.js';
 import { startOf } from './start.js';
 import { readDiffusion } from './vendor.js';
 
@@ -78,6 +80,10 @@ export interface DicomInstance {
   readonly temporalPosition: number | null;
   readonly triggerTime: number | null;
   readonly echoNumber: number | null;
+  /** Acquisition Time (0008,0032), else the time in Acquisition DateTime (0008,002A): seconds since midnight. */
+  readonly acquisitionTime: number | null;
+  /** Which part of the complex signal the image is; '' where the file does not say. */
+  readonly complexPart: ComplexPart | '';
   readonly rows: number | null;
   readonly columns: number | null;
   /** [distance of row centres, distance of column centres] in mm, as in (0028,0030). */
@@ -91,10 +97,15 @@ export interface DicomInstance {
     readonly stored: number;
     readonly high: number;
     readonly signed: boolean;
+    /** Float (7FE0,0008) or Double Float Pixel Data (7FE0,0009) instead of integers. */
+    readonly float: boolean;
   };
   readonly samplesPerPixel: number;
   readonly photometric: string;
-  readonly rescale: { readonly slope: number; readonly intercept: number };
+  /** From the integers of the file to values: see scaling.ts for which of a file's scalings it is. */
+  readonly rescale: Scaling;
+  /** Stored values that pad the image to its rectangle (PS3.3 C.7.5.1.1.2), first to last; null where none is named. */
+  readonly padding: readonly [number, number] | null;
   readonly numberOfFrames: number;
   /** null where the file has no Pixel Data. */
   readonly pixels: PixelLocation | null;
@@ -173,7 +184,8 @@ function toInstance(path: string, fileSize: number, header: ParsedHeader): Dicom
   const { dataSet, transferSyntax } = header;
   const text = (tag: number): string => dataSet.text(tag);
   const decimal = (tag: number): number | null => dataSet.decimal(tag);
-  const pixels = dataSet.element(PIXEL_DATA);
+  const pixels =
+    dataSet.element(PIXEL_DATA) ?? dataSet.element(FLOAT_PIXEL_DATA) ?? dataSet.element(DOUBLE_PIXEL_DATA);
   const diffusion = readDiffusion(dataSet);
   const file: DicomInstance = {
     path,
@@ -224,6 +236,8 @@ function toInstance(path: string, fileSize: number, header: ParsedHeader): Dicom
     temporalPosition: decimal(0x00200100),
     triggerTime: decimal(0x00181060),
     echoNumber: decimal(0x00180086),
+    acquisitionTime: secondsOf(text(0x00080032)) ?? secondsOf(text(0x0008002a).slice(8)),
+    complexPart: complexPartOf(dataSet, dataSet.texts(0x00080008)),
     rows: dataSet.binary(0x00280010),
     columns: dataSet.binary(0x00280011),
     pixelSpacing: pairOf(dataSet.decimals(0x00280030)),
@@ -232,7 +246,8 @@ function toInstance(path: string, fileSize: number, header: ParsedHeader): Dicom
     bits: bitsOf(dataSet),
     samplesPerPixel: dataSet.binary(0x00280002) ?? 1,
     photometric: text(0x00280004),
-    rescale: { slope: decimal(0x00281053) ?? 1, intercept: decimal(0x00281052) ?? 0 },
+    rescale: scalingOf({ rescale: dataSet, philips: dataSet, realWorld: dataSet }) ?? IDENTITY,
+    padding: paddingOf(dataSet),
     numberOfFrames: decimal(0x00280008) ?? 1,
     pixels: pixels === undefined ? null : { offset: pixels.offset, length: pixels.length },
     frame: null,
@@ -249,6 +264,15 @@ function toInstance(path: string, fileSize: number, header: ParsedHeader): Dicom
 const identifyingIn = (path: string) => (): string[] => identifying(readBytesSync(path), path);
 
 function bitsOf(dataSet: DataSet): DicomInstance['bits'] {
+  // Parametric maps (PS3.3 C.7.6.24, C.7.6.25) have 32 or 64 bits, and no Bits Stored, High Bit or representation.
+  const width = dataSet.has(PIXEL_DATA)
+    ? 0
+    : dataSet.has(FLOAT_PIXEL_DATA)
+      ? 32
+      : dataSet.has(DOUBLE_PIXEL_DATA)
+        ? 64
+        : 0;
+  if (width > 0) return { allocated: width, stored: width, high: width - 1, signed: true, float: true };
   const allocated = dataSet.binary(0x00280100) ?? 16;
   const stored = dataSet.binary(0x00280101) ?? allocated;
   return {
@@ -256,7 +280,26 @@ function bitsOf(dataSet: DataSet): DicomInstance['bits'] {
     stored,
     high: dataSet.binary(0x00280102) ?? stored - 1,
     signed: dataSet.binary(0x00280103) === 1,
+    float: false,
   };
+}
+
+/** Pixel Padding Value (0028,0120) and Range Limit (0028,0121), or their float forms (0028,0122) to (0028,0125). */
+function paddingOf(dataSet: DataSet): readonly [number, number] | null {
+  const signed = dataSet.binary(0x00280103) === 1;
+  const [value, limit] = dataSet.has(FLOAT_PIXEL_DATA)
+    ? [dataSet.float(0x00280122), dataSet.float(0x00280124)]
+    : dataSet.has(DOUBLE_PIXEL_DATA)
+      ? [dataSet.float(0x00280123), dataSet.float(0x00280125)]
+      : [dataSet.int16(0x00280120, signed), dataSet.int16(0x00280121, signed)];
+  if (value === null) return null;
+  return [Math.min(value, limit ?? value), Math.max(value, limit ?? value)];
+}
+
+/** Time (PS3.5 section 6.2): "HHMMSS.FFFFFF", of which only the hours must be there. */
+function secondsOf(time: string): number | null {
+  const match = /^(\d{2})(\d{2})?(\d{2}(?:\.\d+)?)?/.exec(time);
+  return match === null ? null : Number(match[1]) * 3600 + Number(match[2] ?? 0) * 60 + Number(match[3] ?? 0);
 }
 
 /** Age String (PS3.5 section 6.2): "063Y", "018M", "002W", "010D". */

@@ -13,12 +13,14 @@ export interface LoadOptions {
   readonly concurrency?: number;
 }
 
-type StoredArray = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array;
+type StoredArray =
+  Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array | Float32Array | Float64Array;
 
 /**
  * Loads the volume of `series`: [columns, rows, slice positions] voxels with an affine to RAS+ mm. Stored integers
  * are kept, with the Rescale Slope and Intercept as the volume's; where they differ between slices the rescaled
- * values are stored as float32. Missing positions are zero and marked in `valid`.
+ * values are stored as float32. Missing positions are zero and marked in `valid`; so are pixels that hold the file's
+ * padding value (PS3.3 C.7.5.1.1.2), which no scanner measured.
  *
  * @throws DicomError when a file changed, is truncated, or its pixels cannot be decoded.
  */
@@ -33,16 +35,21 @@ export async function loadSeries(series: DicomSeries, options: LoadOptions = {})
   const stored = commonType(slices.map((slice) => slice.instance));
   const data = sameRescale && stored !== null ? new stored(area * count) : new Float32Array(area * count);
 
+  let valid = validity(series);
   const opened: Opened = { files: new Map(), mosaics: new Map() };
   await eachLimited(slices, options.concurrency ?? 8, async ({ instance, k }) => {
     const target = data.subarray(k * area, (k + 1) * area);
+    const mark = (at: number): void => {
+      valid ??= new Uint8Array(area * count).fill(1);
+      valid[k * area + at] = 0;
+    };
     if (!(target instanceof Float32Array) && isPlain(instance) && instance.tile === null) {
       await readInto(instance, target);
-      toIntegers(instance, target);
+      toValues(instance, target, mark);
       return;
     }
     const pixels = await decodeSlice(instance, area, opened);
-    toIntegers(instance, pixels);
+    toValues(instance, pixels, mark);
     if (!(target instanceof Float32Array)) target.set(pixels);
     else {
       const { slope, intercept } = sameRescale ? { slope: 1, intercept: 0 } : instance.rescale;
@@ -51,7 +58,7 @@ export async function loadSeries(series: DicomSeries, options: LoadOptions = {})
   });
 
   const { slope, intercept } = sameRescale ? header.rescale : { slope: 1, intercept: 0 };
-  return { data, shape: series.shape, affine: series.affine, slope, intercept, valid: validity(series) };
+  return { data, shape: series.shape, affine: series.affine, slope, intercept, valid };
 }
 
 type StoredType = new (length: number) => StoredArray;
@@ -63,7 +70,8 @@ function commonType(instances: readonly DicomInstance[]): StoredType | null {
 }
 
 function typeOf(instance: DicomInstance): StoredType {
-  const { allocated, signed } = instance.bits;
+  const { allocated, signed, float } = instance.bits;
+  if (float) return allocated === 64 ? Float64Array : Float32Array;
   if (allocated === 8) return signed ? Int8Array : Uint8Array;
   if (allocated === 16) return signed ? Int16Array : Uint16Array;
   return signed ? Int32Array : Uint32Array;
@@ -127,23 +135,28 @@ async function readInto(instance: DicomInstance, target: StoredArray): Promise<v
 function swapBytes(bytes: Uint8Array, width: number): void {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (width === 2) buffer.swap16();
-  else buffer.swap32();
+  else if (width === 4) buffer.swap32();
+  else buffer.swap64();
 }
 
 /**
  * Stored cells to pixel values in place (PS3.5 section 8.1.1): bits outside Bits Stored are no part of the value,
  * signed values are extended from their highest stored bit, and MONOCHROME1 (PS3.3 C.7.6.3.1.2: the smallest value
- * is white) is turned so that larger is brighter, as everywhere else.
+ * is white) is turned so that larger is brighter, as everywhere else. `mark` is told which pixels are padding.
  */
-function toIntegers(instance: DicomInstance, pixels: StoredArray): void {
-  const { allocated, stored, high, signed } = instance.bits;
-  if (stored < allocated && stored > 0 && high < allocated && high >= stored - 1) {
+function toValues(instance: DicomInstance, pixels: StoredArray, mark: (at: number) => void): void {
+  const { allocated, stored, high, signed, float } = instance.bits;
+  if (!float && stored < allocated && stored > 0 && high < allocated && high >= stored - 1) {
     const left = 31 - high;
     const right = 32 - stored;
     if (signed) for (let i = 0; i < pixels.length; i++) pixels[i] = (pixels[i]! << left) >> right;
     else for (let i = 0; i < pixels.length; i++) pixels[i] = (pixels[i]! << left) >>> right;
   }
-  if (instance.photometric === 'MONOCHROME1') {
+  if (instance.padding !== null) {
+    const [first, last] = instance.padding;
+    for (let i = 0; i < pixels.length; i++) if (pixels[i]! >= first && pixels[i]! <= last) mark(i);
+  }
+  if (instance.photometric === 'MONOCHROME1' && !float) {
     const sum = signed ? -1 : 2 ** stored - 1;
     for (let i = 0; i < pixels.length; i++) pixels[i] = sum - pixels[i]!;
   }

@@ -19,6 +19,8 @@ export interface Encoding {
 
 export const UNDEFINED_LENGTH = 0xffffffff;
 export const PIXEL_DATA = 0x7fe00010;
+export const FLOAT_PIXEL_DATA = 0x7fe00008;
+export const DOUBLE_PIXEL_DATA = 0x7fe00009;
 
 const ITEM = 0xfffee000;
 const ITEM_END = 0xfffee00d;
