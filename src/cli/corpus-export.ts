@@ -1,4 +1,4 @@
-/** `precess corpus export`: series of a corpus as NIfTI or de-identified DICOM files. */
+/** `precess corpus export`: series of a corpus as NIfTI or de-identified DICOM files, or as a BIDS data set. */
 import type { Command } from 'commander';
 import { CliError, Interrupted, interruption, log, printJson, progress, UsageError } from './shared.js';
 
@@ -6,22 +6,29 @@ interface Options {
   readonly corpus: string;
   readonly nifti?: string;
   readonly dicom?: string;
+  readonly bids?: string;
   readonly where?: string;
   readonly force?: boolean;
   readonly operator?: string;
   readonly json?: boolean;
 }
 
+const FORMATS = ['nifti', 'dicom', 'bids'] as const;
+
 export function registerExport(corpus: Command): void {
   corpus
     .command('export')
     .description(
-      'Write series as NIfTI or de-identified DICOM, with what the corpus knows of each in <id>.json.',
+      'Write series as NIfTI or de-identified DICOM, or as a BIDS data set, with what the corpus knows of each in JSON.',
     )
     .argument('[id...]', 'ids of series (default: all)')
     .requiredOption('--corpus <dir>', 'the corpus')
     .option('--nifti <dir>', 'a folder, made where it is missing, for one <id>.nii.gz a series')
     .option('--dicom <dir>', 'a folder for DICOM files: <patient>/<study>/<series>/00001.dcm …')
+    .option(
+      '--bids <dir>',
+      'a folder for a BIDS data set: sub-<patient>/ses-<study>/anat/… and what describes it',
+    )
     .option('--where <filter>', 'only the series that an SQL condition on the columns selects')
     .option('--operator <name>', 'who does it, for the audit log')
     .option('--force', 'replace files of an earlier export')
@@ -30,18 +37,20 @@ export function registerExport(corpus: Command): void {
       'after',
       `\nExample:\n  precess corpus export --corpus corpus --nifti out --where "bodyPart = 'KNEE'"\n\n` +
         'Voxels that were not measured are NaN in NIfTI, and missing files or padding in DICOM. Series are left out\n' +
-        'whose rights do not permit "evaluate"; the files carry\n' +
-        'the rights of their series in "rights" and are for use on this machine.\n',
+        'whose rights do not permit "evaluate" or that are in quarantine; the files carry the rights of their series in\n' +
+        '"rights" and are for use on this machine. Series that BIDS has no suffix for are under sourcedata.\n',
     )
     .action(run);
 }
 
 async function run(ids: string[], options: Options): Promise<void> {
-  const dir = options.nifti ?? options.dicom;
-  if (dir === undefined || (options.nifti !== undefined && options.dicom !== undefined))
-    throw new UsageError('export: name one of --nifti DIR and --dicom DIR');
-  const { Corpus, exportDicom, exportNifti, recordUse } = await import('../corpus/index.js');
-  const write = options.nifti === undefined ? exportDicom : exportNifti;
+  const given = FORMATS.filter((name) => options[name] !== undefined);
+  const [format] = given;
+  if (format === undefined || given.length > 1)
+    throw new UsageError('export: name one of --nifti DIR, --dicom DIR and --bids DIR');
+  const dir = options[format]!;
+  const { Corpus, exportBids, exportDicom, exportNifti, recordUse } = await import('../corpus/index.js');
+  const write = { nifti: exportNifti, dicom: exportDicom, bids: exportBids }[format];
   const corpus = await Corpus.open(options.corpus, { readOnly: true });
   try {
     const all = await corpus.list(options.where === undefined ? {} : { where: options.where });
@@ -70,7 +79,7 @@ async function run(ids: string[], options: Options): Promise<void> {
     const written = new Set(result.written);
     const sources = [...new Set(chosen.filter(({ id }) => written.has(id)).map(({ source }) => source))];
     const detail = {
-      format: options.nifti === undefined ? 'dicom' : 'nifti',
+      format,
       series: written.size,
       sources: sources.sort(),
     };

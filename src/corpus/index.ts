@@ -13,6 +13,7 @@ export { type Checked, checkCorpus, type Finding, type SeriesCheck } from './che
 export { Corpus, type ListOptions } from './corpus.js';
 export { CorpusError } from './error.js';
 export { type Exported, exportNifti, type ExportOptions } from './export.js';
+export { type BidsExported, exportBids } from './export-bids.js';
 export { exportDicom } from './export-dicom.js';
 export { deidentifyDicom } from './deidentify/dicom.js';
 export { type DeidentifyOptions } from './deidentify/profile.js';

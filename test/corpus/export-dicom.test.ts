@@ -84,7 +84,7 @@ describe('corpus export --dicom', () => {
     await dicom(join(dir, 'in'));
     const { out } = await exported(dir);
     const args = ['corpus', 'export', '--corpus', join(dir, 'c')];
-    await expect(run(...args)).rejects.toThrow(/name one of --nifti DIR and --dicom DIR/);
+    await expect(run(...args)).rejects.toThrow(/name one of --nifti DIR, --dicom DIR and --bids DIR/);
     await expect(run(...args, '--dicom', out)).rejects.toThrow(/no file may be in the way, got 2/);
     await run(...args, '--dicom', out, '--force');
   });

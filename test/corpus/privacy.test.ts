@@ -172,7 +172,7 @@ describe('privacy', () => {
         names.some((name) => name.startsWith(part)),
         part,
       ).toBe(true);
-    const outs = ['nifti', 'dicom'] as const;
+    const outs = ['nifti', 'dicom', 'bids'] as const;
     for (const format of outs)
       await run('corpus', 'export', '--corpus', corpus, `--${format}`, join(dir, format));
 
