@@ -14,7 +14,7 @@ import type { TokenSet } from '../volume/tokens.js';
 import { sigmoidContrastiveLoss } from './contrast.js';
 import { shareOf, shareOfStep, usable, type StepShare, type VolumeCache } from './loader.js';
 import type { Batch } from './loop.js';
-import { drawView, type Augmentation, type ViewSpec } from './views.js';
+import { drawView, NO_AUGMENTATION, type Augmentation, type ViewSpec } from './views.js';
 
 export interface AlignRecipe {
   readonly view: ViewSpec;
@@ -35,7 +35,7 @@ export const ALIGN: AlignRecipe = {
     ],
     extent: [0.7, 1],
   },
-  augmentation: { gamma: 0.15, bias: 0.15, noise: 0.1, missingSlices: 0.3 },
+  augmentation: { ...NO_AUGMENTATION, gamma: 0.15, bias: 0.15, noise: 0.1, missingSlices: 0.3 },
   freezeImage: false,
   paraphrase: 0.25,
 };

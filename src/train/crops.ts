@@ -7,7 +7,7 @@ import { Random } from '../volume/random.js';
 import type { Prepared, TokenSet } from '../volume/tokens.js';
 import { shareOfStep, usable, type StepShare, type VolumeCache } from './loader.js';
 import { masksOf, type PretrainRecipe } from './pretrain.js';
-import { drawPlace, drawView, type Box } from './views.js';
+import { drawFlip, drawPlace, drawView, mirrored, type Box, type ViewSpec } from './views.js';
 
 /** The series of each study: what cross-contrast views are drawn from. */
 export type Studies = ReadonlyMap<string, readonly Series[]>;
@@ -81,8 +81,11 @@ export async function pretrainBatch(
     // Both global views of a pair look at one box; without a pair each looks where it likes.
     const shared = cross && drawPlace(foreground, recipe.global, random);
     const shown = (crop: number): Prepared => (cross && crop % 2 === 1 ? cross.prepared : found.prepared);
-    const view = (crop: number, spec: typeof recipe.global, place = drawPlace(foreground, spec, random)) =>
-      drawView(shown(crop), config.samples, spec, recipe.augmentation, random, place);
+    const flip = drawFlip(found.series.text, recipe.augmentation, apart);
+    const view = (crop: number, spec: ViewSpec, place = drawPlace(foreground, spec, random)): TokenSet => {
+      const drawn = drawView(shown(crop), config.samples, spec, recipe.augmentation, random, place);
+      return flip ? mirrored(drawn) : drawn;
+    };
     for (let c = 0; c < 2; c++) globals[c * batch + i] = view(c, recipe.global, shared ?? undefined);
     for (let c = 0; c < recipe.locals; c++) locals[c * batch + i] = view(c, recipe.local);
   }

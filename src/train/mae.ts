@@ -27,7 +27,7 @@ import type { Series } from '../corpus/series.js';
 import { Random } from '../volume/random.js';
 import type { TokenSet } from '../volume/tokens.js';
 import { shareOf, shareOfStep, usable, type StepShare, type VolumeCache } from './loader.js';
-import { drawView, type Augmentation, type ViewSpec } from './views.js';
+import { drawView, NO_AUGMENTATION, type Augmentation, type ViewSpec } from './views.js';
 
 export interface MaeRecipe {
   readonly view: ViewSpec;
@@ -49,7 +49,7 @@ export const MAE: MaeRecipe = {
     extent: [0.4, 1],
   },
   visible: 64,
-  augmentation: { gamma: 0.2, bias: 0.2, noise: 0.1, missingSlices: 0.3 },
+  augmentation: { ...NO_AUGMENTATION, gamma: 0.2, bias: 0.2, noise: 0.1, missingSlices: 0.3 },
   decoder: { width: 128, layers: 2, heads: 2 },
 };
 

@@ -29,7 +29,7 @@ import {
   sinkhorn,
   type HeadConfig,
 } from './self-distillation.js';
-import { type Augmentation, type ViewSpec } from './views.js';
+import { NO_AUGMENTATION, type Augmentation, type ViewSpec } from './views.js';
 
 export interface PretrainRecipe {
   readonly global: ViewSpec;
@@ -71,7 +71,15 @@ export const PRETRAIN: PretrainRecipe = {
     extent: [0.2, 0.5],
   },
   locals: 4,
-  augmentation: { gamma: 0.35, bias: 0.25, noise: 0.15, missingSlices: 0.3 },
+  augmentation: {
+    ...NO_AUGMENTATION,
+    gamma: 0.35,
+    bias: 0.25,
+    noise: 0.15,
+    missingSlices: 0.3,
+    thickSlices: 0.2,
+    ghost: 0.1,
+  },
   head: { hidden: 512, bottleneck: 128, prototypes: 1024 },
   maskRatio: 0.5,
   studentTemperature: 0.1,

@@ -1,4 +1,5 @@
 /** Views of a volume for training: where to look, at what scale, and what a scanner might have done differently. */
+import { addGhost, alterIntensity, thickSlices, type Axis } from './scanner.js';
 import type { Random } from '../volume/random.js';
 import { inverseOf } from '../volume/sampling.js';
 import { tokenize, type Prepared, type TokenSet } from '../volume/tokens.js';
@@ -15,13 +16,33 @@ export interface ViewSpec {
 export interface Augmentation {
   /** Largest |ln gamma| of a random gamma curve. */
   readonly gamma: number;
+  /** Probability that bright and dark change places. */
+  readonly inversion: number;
   /** Largest relative change of signal across 100 mm (receive-coil bias field). */
   readonly bias: number;
-  /** Largest standard deviation of added noise, in units where the 5th to 95th percentile spans 2. */
+  /** Largest standard deviation of added noise in each channel, in units where the 5th to 95th percentile spans 2. */
   readonly noise: number;
   /** Probability that slices go missing, 10 to 40 % of them, scattered or in one stretch. */
   readonly missingSlices: number;
+  /** Probability of slices of 4 to 8 mm along one of the array's axes. */
+  readonly thickSlices: number;
+  /** Probability of a ghost shifted by half or a third of the field of view, of up to a tenth of the signal. */
+  readonly ghost: number;
+  /** Probability that left and right change places, where the text of the series names no side. */
+  readonly flip: number;
 }
+
+/** Scanners as they are, to be changed in parts. */
+export const NO_AUGMENTATION: Augmentation = {
+  gamma: 0,
+  inversion: 0,
+  bias: 0,
+  noise: 0,
+  missingSlices: 0,
+  thickSlices: 0,
+  ghost: 0,
+  flip: 0,
+};
 
 /** A view with fewer tokens than this is drawn again over the whole foreground. */
 const FEWEST = 8;
@@ -51,6 +72,35 @@ export function drawPlace(within: Box, spec: ViewSpec, random: Random): Place {
   return { patchMm, regionMm: [from, to] };
 }
 
+/** Whether a text tells left from right, so that a mirrored image would make it wrong. */
+export const namesSide = (text: string): boolean =>
+  /\b(left|right|links?e?[rsnm]?|rechte?[rsnm]?|rechts|gauches?|droite?s?|izquierd[oa]s?|derech[oa]s?|sinistr[oaei]|destr[oaei]|esquerd[oa]s?|direit[oa]s?)\b|左|右/iu.test(
+    text,
+  );
+
+/** Whether the views of a series are mirrored: all of a step alike, as left and right are of the person. */
+export const drawFlip = (text: string, { flip }: Augmentation, random: Random): boolean =>
+  random.chance(flip) && !namesSide(text);
+
+/** A view of the mirrored person: left and right (x) change places. */
+export function mirrored(view: TokenSet): TokenSet {
+  const { samples } = view;
+  const patches = new Float32Array(view.patches.length);
+  const measured = new Uint8Array(view.measured.length);
+  for (let n = 0; n < patches.length; n++) {
+    const x = n % samples;
+    const from = n - x + (samples - 1 - x);
+    patches[n] = view.patches[from]!;
+    measured[n] = view.measured[from]!;
+  }
+  return {
+    ...view,
+    patches,
+    measured,
+    positions: view.positions.map((mm, n) => (n % 3 === 0 ? -mm : mm)),
+  };
+}
+
 /** Draws one view; deterministic given `random`'s state. An empty volume region falls back to the whole foreground. */
 export function drawView(
   prepared: Prepared,
@@ -63,16 +113,26 @@ export function drawView(
   const shift = (): number => random.uniform(-patchMm / 2, patchMm / 2);
   const shiftMm = [shift(), shift(), shift()] as const;
   const gap = random.chance(augmentation.missingSlices) ? missingSlices(prepared, random) : undefined;
+  let pyramid = prepared.pyramid(patchMm / samples);
+  if (random.chance(augmentation.thickSlices))
+    pyramid = thickSlices(pyramid, random.int(3) as Axis, random.uniform(4, 8));
   const common = {
     patchMm,
     samples,
     shiftMm,
+    pyramid,
     limit: spec.tokens,
     order: (cells: number) => random.sample(cells, cells),
   };
   let view = tokenize(prepared, { ...common, regionMm, ...(gap && { gap }) });
   if (view.count < FEWEST) view = tokenize(prepared, common);
-  alterIntensity(view, augmentation, random);
+  if (random.chance(augmentation.ghost))
+    addGhost(view, prepared, pyramid, {
+      axis: random.int(3) as Axis,
+      parts: 2 + random.int(2),
+      strength: random.uniform(0.02, 0.1),
+    });
+  alterIntensity(view, prepared.stats, augmentation, random);
   return view;
 }
 
@@ -98,28 +158,4 @@ function missingSlices(prepared: Prepared, random: Random): (x: number, y: numbe
   } else for (const s of random.sample(slices, count)) lost[s] = 1;
   const [a, b, c, t] = [m[axis * 4]!, m[axis * 4 + 1]!, m[axis * 4 + 2]!, m[axis * 4 + 3]!];
   return (x, y, z) => lost[Math.round(a * x + b * y + c * z + t)] === 1;
-}
-
-/** Gamma, bias field and noise, on measured samples only. */
-function alterIntensity(view: TokenSet, augmentation: Augmentation, random: Random): void {
-  const gamma = Math.exp(random.uniform(-augmentation.gamma, augmentation.gamma));
-  const b = augmentation.bias / 100;
-  const slope = [random.uniform(-b, b), random.uniform(-b, b), random.uniform(-b, b)];
-  const noise = random.uniform(0, augmentation.noise);
-  const size = view.samples ** 3;
-  const mean = [0, 0, 0];
-  for (let n = 0; n < view.count; n++)
-    for (let d = 0; d < 3; d++) mean[d]! += view.positions[n * 3 + d]! / view.count;
-  for (let n = 0; n < view.count; n++) {
-    let gain = 1;
-    for (let d = 0; d < 3; d++) gain += slope[d]! * (view.positions[n * 3 + d]! - mean[d]!);
-    gain = Math.min(1.8, Math.max(0.4, gain));
-    for (let s = n * size; s < (n + 1) * size; s++) {
-      if (view.measured[s] === 0) continue;
-      // Signal in [0, 1] between the percentiles; gamma acts there, what lies beyond stays in order.
-      let u = ((view.patches[s]! + 1) / 2) * gain;
-      if (u > 0 && u < 1) u = u ** gamma;
-      view.patches[s] = 2 * u - 1 + (noise > 0 ? noise * random.normal() : 0);
-    }
-  }
 }

@@ -65,6 +65,8 @@ export interface TokenizeOptions {
   limit?: number;
   /** Order in which candidate cells are tried, given their number; the grid's own order by default. */
   order?: (cells: number) => ArrayLike<number>;
+  /** What the samples are read from instead of the volume as it is (simulated thick slices). */
+  pyramid?: Pyramid;
   /** Says of a point in RAS+ mm (x, y, z) that it is to be taken as not measured (simulated gaps). */
   gap?: (x: number, y: number, z: number) => boolean;
 }
@@ -83,7 +85,7 @@ export function tokenize(prepared: Prepared, options: TokenizeOptions): TokenSet
   const { patchMm, samples } = options;
   if (!(patchMm > 0)) throw new VolumeError(`tokenize: patchMm must be positive, got ${patchMm}`);
   const step = patchMm / samples;
-  const pyramid = prepared.pyramid(step);
+  const pyramid = options.pyramid ?? prepared.pyramid(step);
   const { stats } = prepared;
   const cells = candidateCells(prepared, options);
   const size = samples ** 3;

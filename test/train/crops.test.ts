@@ -5,7 +5,7 @@ import { modelConfig } from '../../src/models/sizes.js';
 import { pretrainBatch, samePlace, studiesOf } from '../../src/train/crops.js';
 import { VolumeCache } from '../../src/train/loader.js';
 import { JOINT, PRETRAIN, type PretrainRecipe } from '../../src/train/pretrain.js';
-import type { Box } from '../../src/train/views.js';
+import { NO_AUGMENTATION, type Box } from '../../src/train/views.js';
 import type { Volume } from '../../src/volume/volume.js';
 
 /** A ramp along x that begins at `start` mm, brighter by `base`: grey values say where they lie. */
@@ -46,7 +46,7 @@ const plain: PretrainRecipe = {
   global: view,
   local: view,
   locals: 2,
-  augmentation: { gamma: 0, bias: 0, noise: 0, missingSlices: 0 },
+  augmentation: NO_AUGMENTATION,
   crossContrast: 1,
 };
 const at = (step: number, rank = 0, size = 1) => ({ seed: 3, step, batch: 4, ranks: { rank, size } });

@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { clausesOf, saidPairs, sayOf, shorten, truePairs } from '../../src/train/align.js';
 import { seriesOfStep } from '../../src/train/loader.js';
 import { maskTokens } from '../../src/train/crops.js';
-import { drawView } from '../../src/train/views.js';
+import { drawView, NO_AUGMENTATION } from '../../src/train/views.js';
 import type { Series } from '../../src/corpus/series.js';
 import { Random } from '../../src/volume/random.js';
 import { Prepared, tokenize } from '../../src/volume/tokens.js';
 import type { Volume } from '../../src/volume/volume.js';
 
-const plain = { gamma: 0, bias: 0, noise: 0, missingSlices: 0 };
+const plain = NO_AUGMENTATION;
 
 /** An ellipsoid of 160 x 120 x 100 mm in slices 5 mm thick. */
 function ellipsoid(): Volume {
