@@ -16,14 +16,15 @@ import {
   wholeNumber,
 } from './shared.js';
 
-interface Detail {
+export interface Detail {
   patchMm: number;
   maxTokens: number;
   threads?: number;
   json?: boolean;
 }
 
-function withDetail(command: Command): Command {
+/** The options of every command that embeds. */
+export function withDetail(command: Command): Command {
   return command
     .option(
       '--patch-mm <mm>',
@@ -41,14 +42,14 @@ function withDetail(command: Command): Command {
     .option('--json', 'print one JSON document');
 }
 
-const detail = ({ patchMm, maxTokens, threads }: Detail): EmbedOptions & { threads?: number } => ({
+export const detail = ({ patchMm, maxTokens, threads }: Detail): EmbedOptions & { threads?: number } => ({
   patchMm,
   maxTokens,
   ...(threads !== undefined && { threads }),
 });
 
 /** Opens a corpus for the time of `use`. */
-async function withCorpus<T>(dir: string, use: (corpus: Corpus) => Promise<T>): Promise<T> {
+export async function withCorpus<T>(dir: string, use: (corpus: Corpus) => Promise<T>): Promise<T> {
   const { Corpus: opener } = await import('../corpus/corpus.js');
   const corpus = await opener.open(dir);
   try {
@@ -171,7 +172,7 @@ export function registerSearch(program: Command): void {
         const index = await Index.open(corpus, detail(flags));
         try {
           const volume = /^se-[0-9a-z]+$/.test(src)
-            ? await permittedVolume(corpus, src)
+            ? await permittedVolume(corpus, src, 'describe')
             : await onlyImage(src);
           const candidates = await index.describe(volume, { ...detail(flags), k: flags.k });
           if (flags.json) printJson({ text: candidates[0]!.text, candidates });
@@ -212,14 +213,14 @@ async function index(ranks: Communicator, flags: Detail & { corpus: string; mode
 }
 
 /** The voxels of a series of the corpus. @throws CorpusError when its rights do not permit to look at it. */
-async function permittedVolume(corpus: Corpus, id: string) {
+export async function permittedVolume(corpus: Corpus, id: string, doing: string) {
   const { requireUse } = await import('../corpus/rights.js');
-  requireUse([await corpus.get(id)], 'evaluate', { doing: 'describe' });
+  requireUse([await corpus.get(id)], 'evaluate', { doing });
   return corpus.volume(id);
 }
 
 /** The one image of a source. @throws CliError when it holds several: a query is one image. */
-async function onlyImage(src: string) {
+export async function onlyImage(src: string) {
   const { openImages } = await import('../tasks/images.js');
   const images = [];
   for await (const image of openImages(src)) {

@@ -218,6 +218,16 @@ async function connect(path: string): Promise<Connection> {
   return lancedb.connect(path);
 }
 
+/** The model of a corpus's index. @throws TaskError when the corpus has no index yet. */
+export async function indexModel(dir: string, doing = 'search'): Promise<string> {
+  const folder = join(dir, FOLDER);
+  if (!(await stat(folder).catch(() => null)))
+    throw new TaskError(
+      `${doing}: the corpus has no index; make one with "precess index --corpus DIR --model RUN"`,
+    );
+  return join(folder, MODEL_FILE);
+}
+
 /** An opened index: vectors to search in, and the encoder that makes queries for them. */
 export class Index {
   private constructor(
@@ -228,13 +238,9 @@ export class Index {
 
   /** @throws TaskError when the corpus has no index yet. */
   static async open(corpus: SearchableCorpus, { threads }: { threads?: number } = {}): Promise<Index> {
-    const folder = join(corpus.dir, FOLDER);
-    if (!(await stat(folder).catch(() => null)))
-      throw new TaskError(
-        'search: the corpus has no index; make one with "precess index --corpus DIR --model RUN"',
-      );
-    const encoder = await Encoder.open(join(folder, MODEL_FILE), threads === undefined ? {} : { threads });
-    return new Index(corpus, await connect(folder), encoder);
+    const model = await indexModel(corpus.dir);
+    const encoder = await Encoder.open(model, threads === undefined ? {} : { threads });
+    return new Index(corpus, await connect(join(corpus.dir, FOLDER)), encoder);
   }
 
   /** The `k` series nearest to a text, among those that match the SQL filter `where`. */

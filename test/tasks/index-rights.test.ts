@@ -3,26 +3,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CorpusError, ingest, readAudit, type Series, setRights } from '../../src/corpus/index.js';
 import { newUid } from '../../src/formats/dicom/index.js';
-import { writeModel } from '../../src/models/model-file.js';
-import { newModel } from '../../src/models/new-model.js';
-import { modelConfig } from '../../src/models/sizes.js';
 import { buildIndex, Index } from '../../src/tasks/index-store.js';
-import { TextTokenizer, trainWordPiece } from '../../src/text/tokenizer.js';
-import { alignParams } from '../../src/train/align.js';
 import { dicom, folder, image, withCorpus } from '../corpus/made.js';
-
-/** A model of random weights that has met text: what it finds means nothing, but all is found. */
-async function writeAligned(path: string): Promise<void> {
-  const config = { ...modelConfig('nano'), layers: 1, textLayers: 1 };
-  const tokenizer = trainWordPiece(['knee', 'spine', 'brain'], { vocabSize: 100, minFrequency: 1 });
-  const params = alignParams(config, new TextTokenizer(tokenizer).vocabSize, 2);
-  const flat = params.initialize(9);
-  const tensors = params.slices.map(
-    ({ name, shape, offset, size }) =>
-      [name, { name, shape, data: flat.subarray(offset, offset + size) }] as const,
-  );
-  await writeModel(path, { ...newModel(config, 1), tokenizer, tensors: new Map(tensors) });
-}
+import { writeAligned } from './aligned.js';
 
 /** A series each of the sources "knee", "spine" and "brain". */
 async function made(): Promise<{ corpus: string; model: string; of: Record<string, Series> }> {
