@@ -23,6 +23,7 @@ interface Options extends RightsOptions, ReportFlags, PacsFlags {
   readonly metadata?: string;
   readonly retainCharacteristics?: boolean;
   readonly dates: boolean;
+  readonly everyVolume?: boolean;
   readonly workers?: number;
   readonly json?: boolean;
 }
@@ -52,6 +53,10 @@ export function registerIngest(program: Command): void {
         'contrast, bodyPart, sex, age, report',
     )
     .option('--retain-characteristics', "keep the patients' sex and age (ages of 90 and above become 90)")
+    .option(
+      '--every-volume',
+      'keep every volume of a time series or of diffusion directions, not only the first of more than four',
+    )
     .option('--no-dates', 'keep no day of the study (else it is moved by days that only the key tells)')
     .option(
       '--workers <n>',
@@ -88,6 +93,7 @@ async function run(sources: string[], options: Options): Promise<void> {
       ...(reports && { reports }),
       ...(options.operator !== undefined && { operator: options.operator }),
       ...(options.metadata !== undefined && { metadata: options.metadata }),
+      ...(options.everyVolume === true && { everyVolume: true }),
       ...(!options.dates && { dates: false }),
       ...(options.retainCharacteristics === true && { retainCharacteristics: true }),
       ...(workers !== undefined && { workers }),

@@ -27,6 +27,8 @@ export interface IngestOptions {
   readonly reports?: ReportOptions;
   /** A table (CSV, TSV) of what is known of image files, as MetadataTable reads it. */
   readonly metadata?: string;
+  /** Keeps all volumes of a series in more than four that differ by time or direction only, of which else the first is. */
+  readonly everyVolume?: boolean;
   /** Keeps sex and age (PS3.15 E.3.7, Retain Patient Characteristics); ages of 90 and above become 90. */
   readonly retainCharacteristics?: boolean;
   /** Keeps the day of each study, moved by days that only the corpus's key tells (PS3.15 E.3.6); false keeps none. */

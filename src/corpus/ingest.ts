@@ -162,7 +162,7 @@ export class Ingest {
 
   /** The series of files; their reports take the place of those of the files before. */
   async plan(files: readonly SourceFile[]): Promise<Plan> {
-    const { onProgress, signal, metadata } = this.options;
+    const { onProgress, signal, metadata, everyVolume } = this.options;
     const plan = await scan(
       files,
       this.pseudonyms,
@@ -170,6 +170,7 @@ export class Ingest {
       (done) => onProgress?.({ phase: 'scan', done, total: files.length }),
       signal,
       metadata === undefined ? null : await MetadataTable.read(metadata),
+      everyVolume,
     );
     this.skipped.push(...plan.skipped);
     this.notes.push(...plan.notes);
@@ -408,7 +409,7 @@ export class Ingest {
       // A series that came back with more slices keeps what it may be used for.
       rights: this.rights.get(item.source) ?? this.rows.get(item.id)?.series.rights ?? DEFAULT_RIGHTS,
       source: item.source,
-      axes: [],
+      axes: [...(item.axes ?? [])],
       ...characteristicsOf(item, this.options.retainCharacteristics === true),
       date: this.options.dates === false ? null : shiftedDay(item, this.key),
       report: words.report,

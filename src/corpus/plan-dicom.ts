@@ -2,6 +2,7 @@
 import { type DicomInstance, type DicomSeries, groupSeries } from '../formats/dicom/index.js';
 import type { HeaderFields } from '../text/header.js';
 import { MOST_REPEATS, type Plan } from './plan.js';
+import type { Series } from './series.js';
 import { dicomPatient, type Pseudonyms, tellingPatientId } from './pseudonym.js';
 import { plainSeries } from './voxel-source.js';
 import type { SourceFile } from './walk.js';
@@ -20,6 +21,7 @@ export function planDicom(
   pseudonyms: Pseudonyms,
   sources: readonly string[],
   plan: Plan,
+  everyVolume: boolean,
 ): void {
   const fileOf = new Map(found.map(({ instance, file }) => [instance.path, file]));
   const shown = (path: string): string => fileOf.get(path)!.shown;
@@ -35,12 +37,15 @@ export function planDicom(
   const { series, skipped } = groupSeries(instances);
   for (const { path, reason } of skipped) plan.skipped.push({ path: shown(path), reason });
 
-  for (const one of withoutRepeats(series, (first, count) =>
-    plan.notes.push({
-      path: shown(first.header.path),
-      reason: `kept the first of ${count} repeated volumes`,
-    }),
-  )) {
+  const kept = everyVolume
+    ? series
+    : withoutRepeats(series, (first, count) =>
+        plan.notes.push({
+          path: shown(first.header.path),
+          reason: `kept the first of ${count} repeated volumes`,
+        }),
+      );
+  for (const one of kept) {
     const { header } = one;
     plan.planned.push({
       id: pseudonyms.series('dicom', one.seriesUid, one.part),
@@ -57,6 +62,7 @@ export function planDicom(
       name: '',
       sex: header.sex === 'F' || header.sex === 'M' || header.sex === 'O' ? header.sex : null,
       ageYears: header.age,
+      axes: storedAxes(one),
       date: header.studyDate,
       keys: {
         accession: header.accessionNumber,
@@ -69,6 +75,18 @@ export function planDicom(
   }
 }
 
+/** Axes along which one image is repeated. */
+const REPEATING = new Set(['direction', 'time', 'trigger', 'acquisition', 'repetition']);
+
+/** The axes as a row keeps them: image types and names of sequences are free text, so that only their places are kept. */
+const storedAxes = ({ axes }: DicomSeries): Series['axes'] =>
+  axes.map(({ name, value, index, count }) => ({
+    name,
+    value: name === 'image type' || name === 'sequence' ? null : value,
+    index,
+    count,
+  }));
+
 /**
  * Of a series in more than MOST_REPEATS volumes that differ only by time, direction, trigger or acquisition
  * (functional, perfusion, cine, diffusion directions) the first is kept: hundreds of copies of one image would
@@ -80,10 +98,8 @@ function withoutRepeats(
 ): DicomSeries[] {
   const groups = new Map<string, DicomSeries[]>();
   for (const one of series) {
-    const kept = one.part
-      .split(', ')
-      .filter((part) => !/^(direction|time point|trigger time|acquisition|repetition) /.test(part));
-    const key = [one.studyUid, one.seriesUid, ...kept].join('/');
+    const kept = one.axes.filter(({ name }) => !REPEATING.has(name));
+    const key = [one.studyUid, one.seriesUid, ...kept.map(({ name, value }) => `${name} ${value}`)].join('/');
     groups.set(key, [...(groups.get(key) ?? []), one]);
   }
   return [...groups.values()].flatMap((group) => {

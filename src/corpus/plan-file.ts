@@ -12,7 +12,8 @@ import { describingNames, type FileFormat, imageStem, ownerOf } from './file-nam
 import type { FileMetadata, MetadataTable } from './metadata-csv.js';
 import { MOST_REPEATS, type Plan } from './plan.js';
 import type { Pseudonyms } from './pseudonym.js';
-import { readSidecar, type Sidecar, sidecarOf } from './sidecar.js';
+import type { Series } from './series.js';
+import { readBValues, readSidecar, type Sidecar, sidecarOf } from './sidecar.js';
 import type { SourceFile } from './walk.js';
 
 export interface FileContext {
@@ -22,6 +23,8 @@ export interface FileContext {
   readonly plan: Plan;
   readonly datasets: BidsDatasets;
   readonly metadata: MetadataTable | null;
+  /** Keeps every frame of long series too. */
+  readonly everyVolume: boolean;
   /** Files that belong to an image and are none themselves are added here. */
   readonly parts: Set<string>;
 }
@@ -32,17 +35,19 @@ interface Contents {
   readonly content: string;
   readonly frames: number;
   readonly fields: Partial<HeaderFields>;
+  /** From frame to frame; null where the file does not say. */
+  readonly seconds: number | null;
 }
 
 /**
  * Adds the series of one file to the plan: every frame up to MOST_REPEATS, the first frame of longer ones (in time
- * series the frames repeat one image; in diffusion the first is the one without weighting).
+ * series the frames repeat one image; in diffusion the first is the one without weighting) unless all are asked for.
  *
  * @throws the format's error or a system error when the file cannot be read.
  */
 export async function planFile(file: SourceFile, format: FileFormat, context: FileContext): Promise<void> {
   const { pseudonyms, plan } = context;
-  const { content, frames, fields } = await contentsOf(file.path, format, context.parts);
+  const { content, frames, fields, seconds } = await contentsOf(file.path, format, context.parts);
   const bids = await context.datasets.describe(file.path, file.root);
   const row = context.metadata?.of(file.path) ?? null;
   const sidecar = bids?.sidecar == null ? await readSidecar(file.path) : sidecarOf(bids.sidecar);
@@ -56,15 +61,20 @@ export async function planFile(file: SourceFile, format: FileFormat, context: Fi
     return;
   }
   const who = whose(file.path, bids, row);
-  const kept = frames > MOST_REPEATS ? 1 : frames;
+  const kept = frames > MOST_REPEATS && !context.everyVolume ? 1 : frames;
   if (kept < frames) plan.notes.push({ path: file.shown, reason: `kept the first of ${frames} frames` });
+  const bValues = frames > 1 ? await readBValues(file.path, frames) : null;
   for (let frame = 0; frame < kept; frame++) {
     plan.planned.push({
       id: pseudonyms.series(format, content, String(frame)),
       studyId: pseudonyms.study(who.kind, ...who.study),
       patientId: pseudonyms.patient(who.kind, ...who.patient),
       source: context.sources[file.source]!,
-      fields: fieldsOf(file.path, { ...fields }, sidecar, row),
+      fields: {
+        ...fieldsOf(file.path, { ...fields }, sidecar, row),
+        ...(bValues !== null && { bValue: bValues[frame]! }),
+      },
+      axes: frames > 1 ? [frameAxis(frame, frames, bValues, seconds)] : [],
       comments: row?.report ?? '',
       identifying: {
         kind: 'values',
@@ -84,6 +94,17 @@ export async function planFile(file: SourceFile, format: FileFormat, context: Fi
       ageYears: row?.ageYears ?? bids?.subject.ageYears ?? null,
     });
   }
+}
+
+/** Frames are b-values where the file has a table of them beside it, else points in time (nifti1.h: dim[4] is time). */
+function frameAxis(
+  frame: number,
+  frames: number,
+  bValues: readonly number[] | null,
+  seconds: number | null,
+): Series['axes'][number] {
+  const value = bValues === null ? (seconds === null ? null : frame * seconds) : bValues[frame]!;
+  return { name: bValues === null ? 'time' : 'b-value', value, index: frame, count: frames };
 }
 
 interface Whose {
@@ -134,12 +155,17 @@ async function contentsOf(path: string, format: FileFormat, parts: Set<string>):
   if (format === 'nifti') {
     const files = await niftiFiles(path);
     const head = await unpackedStart(files[0]!, NIFTI_HEADER);
-    const { frames } = readHeader(head, path);
-    return { content: await contentHash(files), frames, fields: {} };
+    const { frames, seconds } = readHeader(head, path);
+    return { content: await contentHash(files), frames, fields: {}, seconds };
   }
   const image = await openImageFile(format, path);
   for (const one of image.paths.slice(1)) parts.add(one);
-  return { content: await contentHash(image.paths), frames: image.frames, fields: image.parameters ?? {} };
+  return {
+    content: await contentHash(image.paths),
+    frames: image.frames,
+    fields: image.parameters ?? {},
+    seconds: null,
+  };
 }
 
 /** Of all files after one another, gunzipped, so that a compressed copy is the same image. */

@@ -1,5 +1,6 @@
 /** What ingest knows of every series before its voxels are read. */
 import type { HeaderFields } from '../text/header.js';
+import type { Series } from './series.js';
 import type { IdentifyingSource, VoxelSource } from './voxel-source.js';
 import type { Skipped, SourceFile } from './walk.js';
 
@@ -28,6 +29,8 @@ export interface Planned {
   readonly ageYears?: number | null;
   /** Day of the study as the source says it, YYYYMMDD or YYYY-MM-DD; '' or absent where it does not. */
   readonly date?: string;
+  /** Where it stands among the volumes of its source; absent where it is the only one. */
+  readonly axes?: Series['axes'];
 }
 
 /** What reports are matched by: original identifiers, in memory only; '' where the source has none. */

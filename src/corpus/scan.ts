@@ -29,6 +29,7 @@ export async function scan(
   onFile: (done: number) => void,
   signal?: AbortSignal,
   metadata: MetadataTable | null = null,
+  everyVolume = false,
 ): Promise<Plan> {
   const plan: Plan = { planned: [], skipped: [], documents: [], notes: [] };
   const instances: FoundInstance[] = [];
@@ -38,7 +39,7 @@ export async function scan(
     files.filter(({ path }) => /\.hdr(\.gz)?$/i.test(path)).map(({ path }) => stemOf(path)),
   );
   const parts = new Set<string>();
-  const context = { pseudonyms, sources, plan, datasets: new BidsDatasets(), metadata, parts };
+  const context = { pseudonyms, sources, plan, datasets: new BidsDatasets(), metadata, everyVolume, parts };
   /** By path: left out unless another file has it for its voxels. */
   const unknown = new Map<string, { path: string; reason: string }>();
 
@@ -69,7 +70,7 @@ export async function scan(
   for (const [path, one] of unknown) if (!parts.has(path)) plan.skipped.push(one);
   for (const path of metadata?.unused() ?? [])
     plan.skipped.push({ path, reason: 'named in the table of metadata, but no such image was found' });
-  planDicom(instances, pseudonyms, sources, plan);
+  planDicom(instances, pseudonyms, sources, plan, everyVolume);
   // Files were read side by side, so the order is put back.
   const byPath = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
   plan.planned.sort((a, b) => byPath(a.shown, b.shown));

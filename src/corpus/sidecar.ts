@@ -1,5 +1,5 @@
 /** The JSON file that BIDS and dcm2niix put beside a NIfTI image: what the DICOM header said. */
-import { openBytes } from '../formats/bytes.js';
+import { existsBytes, openBytes } from '../formats/bytes.js';
 import { wordsOfPlace } from '../formats/dicom/index.js';
 import { type HeaderFields, NO_FIELDS } from '../text/header.js';
 import { IMAGE_ENDING } from './file-names.js';
@@ -40,6 +40,27 @@ export async function readJson(path: string): Promise<Record<string, unknown> | 
   return typeof json === 'object' && json !== null && !Array.isArray(json)
     ? (json as Record<string, unknown>)
     : null;
+}
+
+/**
+ * The b-values in `<stem>.bval` beside an image (BIDS, "Required gradient orientation information": one number a volume, in
+ * s/mm², between spaces); null where there is no such file or it has not one for every frame.
+ */
+export async function readBValues(imagePath: string, frames: number): Promise<number[] | null> {
+  const path = imagePath.replace(IMAGE_ENDING, '.bval');
+  if (!(await existsBytes(path))) return null;
+  const source = await openBytes(path);
+  try {
+    if (source.size > LARGEST) return null;
+    const values = Buffer.from(await source.read(0, source.size))
+      .toString('latin1')
+      .trim()
+      .split(/\s+/)
+      .map(Number);
+    return values.length === frames && values.every((value) => value >= 0) ? values : null;
+  } finally {
+    await source.close();
+  }
 }
 
 /** Reads `<stem>.json` beside an image; null where there is none or it is no JSON object. */

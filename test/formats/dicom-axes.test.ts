@@ -78,8 +78,10 @@ describe('the axes of a series in several volumes', () => {
     const timed = await volumes(3, (n, k) => ({
       acquisitionTime: 100 + (2 - n) * 10 + ((k * 2) % 5),
     }));
-    expect(axesOf(timed)).toEqual(['time 100 0/3', 'time 110 1/3', 'time 120 2/3']);
+    expect(axesOf(timed)).toEqual(['time 0 0/3', 'time 10 1/3', 'time 20 2/3']);
     expect(timed[0]!.slices[0]!.instance.instanceNumber).toBeGreaterThan(10);
+    const clock = await volumes(2, (n) => ({ acquisitionTime: 36_000 + 7.5 * n }));
+    expect(axesOf(clock)).toEqual(['time 0 0/2', 'time 7.5 1/2']);
     const plain = await volumes(2, () => ({ acquisitionTime: null, triggerTime: null }));
     expect(axesOf(plain)).toEqual(['repetition 1 0/2', 'repetition 2 1/2']);
   });

@@ -17,7 +17,7 @@ export type AxisName =
 
 /**
  * Units of `value`: echo, inversion time and trigger in ms, b-value in s/mm², flip angle in degrees, time as the
- * Temporal Position (an index) or seconds since midnight, part "magnitude", "phase", "real" or "imaginary"; acquisition,
+ * Temporal Position (an index) or seconds since the first volume, part "magnitude", "phase", "real" or "imaginary"; acquisition,
  * stack and repetition are numbers that only tell apart. null where the header has none for this volume.
  */
 export interface AxisValue {

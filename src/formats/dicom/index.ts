@@ -2,6 +2,7 @@
 export { DicomError } from './error.js';
 export { type DicomInstance, type PixelLocation, readDicomHeader } from './instance.js';
 export { readIdentifyingValues, wordsOfPlace } from './identifying.js';
+export type { AxisValue, SeriesAxis } from './axes.js';
 export { isDicom } from './start.js';
 export { type DicomSeries, type GroupedSeries, groupSeries, type SkippedFile } from './group.js';
 export { loadSeries, type LoadOptions } from './load.js';

@@ -14,6 +14,8 @@ interface Discriminator {
   readonly axis: AxisName;
   /** Counts on from slice to slice in some series, where it names no volumes. */
   readonly counts?: true;
+  /** A time of the day, which tells more of a person than the time since the first volume does. */
+  readonly clock?: true;
   readonly of: (instance: DicomInstance) => Value;
 }
 
@@ -31,7 +33,7 @@ const DISCRIMINATORS: readonly Discriminator[] = [
   { name: 'sequence', axis: 'sequence', of: (i) => i.sequenceName },
   { name: 'acquisition', axis: 'acquisition', counts: true, of: (i) => i.acquisitionNumber },
   { name: 'trigger time', axis: 'trigger', counts: true, of: (i) => i.triggerTime },
-  { name: 'acquisition time', axis: 'time', counts: true, of: (i) => i.acquisitionTime },
+  { name: 'acquisition time', axis: 'time', counts: true, clock: true, of: (i) => i.acquisitionTime },
 ];
 
 /** What puts the slices of every position in one order where each slice has a value of its own. */
@@ -103,12 +105,19 @@ function partsOf(stack: Stack, telling: Discriminator): Stack[] {
   // An echo is told by its time, where the numbers have one each.
   const times = new Map([...parts].map(([value, [first]]) => [value, first!.instance.echoTime]));
   const timed = telling.axis === 'echo' && new Set(times.values()).size === parts.size;
+  const earliest = Math.min(...[...parts.keys()].filter((value) => typeof value === 'number'));
   return [...parts]
     .sort(([a], [b]) => compareValues(a, b))
     .map(([value, placed]) => {
       const axis: AxisValue = {
         name: telling.axis,
-        value: timed ? times.get(value)! : value === '' ? null : value,
+        value: timed
+          ? times.get(value)!
+          : telling.clock === true && typeof value === 'number'
+            ? roundedSeconds(value - earliest)
+            : value === ''
+              ? null
+              : value,
       };
       const part = `${telling.name} ${value === null || value === '' ? 'none' : value}`;
       return { placed, part: [...stack.part, part], axes: [...stack.axes, axis] };
@@ -126,9 +135,15 @@ function repetitions(stack: Stack, positions: readonly Placed[][], count: number
     order === undefined
       ? positions
       : positions.map((here) => [...here].sort((a, b) => order.of(a.instance)! - order.of(b.instance)!));
-  return Array.from({ length: count }, (_, n) => {
-    const placed = ordered.map((here) => here[n]!);
-    const value = order === undefined ? n + 1 : Math.min(...placed.map((p) => order.of(p.instance)!));
+  const volumes = Array.from({ length: count }, (_, n) => ordered.map((here) => here[n]!));
+  const start = (placed: readonly Placed[]): number => Math.min(...placed.map((p) => order!.of(p.instance)!));
+  return volumes.map((placed, n) => {
+    const value =
+      order === undefined
+        ? n + 1
+        : order.axis === 'time'
+          ? roundedSeconds(start(placed) - start(volumes[0]!))
+          : start(placed);
     return {
       placed,
       part: [...stack.part, `repetition ${n + 1}`],
@@ -136,3 +151,6 @@ function repetitions(stack: Stack, positions: readonly Placed[][], count: number
     };
   });
 }
+
+/** To the microseconds that a DICOM time has. */
+const roundedSeconds = (seconds: number): number => Math.round(seconds * 1e6) / 1e6;

@@ -19,6 +19,8 @@ export interface NiftiHeader {
   readonly shape: Vec3;
   /** Product of dim[4] and above. */
   readonly frames: number;
+  /** From frame to frame (pixdim[4] in its unit of time); null where the header does not say. */
+  readonly seconds: number | null;
   /** Byte at which the voxels start. */
   readonly voxelOffset: number;
   readonly slope: number;
@@ -73,6 +75,7 @@ export function readHeader(bytes: Uint8Array, name: string): NiftiHeader {
     dims,
     shape,
     frames: dims.slice(3).reduce((product, dim) => product * dim, 1),
+    seconds: secondsOf(raw, dims),
     voxelOffset: checkOffset(raw, singleFile, name),
     ...scalingOf(raw, name),
     affine,
@@ -80,6 +83,14 @@ export function readHeader(bytes: Uint8Array, name: string): NiftiHeader {
     description: raw.description,
     intentCode: raw.intentCode,
   };
+}
+
+// XYZT_TO_TIME of nifti1.h: seconds, milliseconds, microseconds.
+const SECONDS_IN: Readonly<Record<number, number>> = { 8: 1, 16: 1e-3, 24: 1e-6 };
+
+function secondsOf({ xyztUnits, pixdim }: RawHeader, dims: readonly number[]): number | null {
+  const seconds = pixdim[4]! * (SECONDS_IN[xyztUnits & 0x38] ?? 0);
+  return dims.length === 4 && seconds > 0 && Number.isFinite(seconds) ? seconds : null;
 }
 
 function readRaw(bytes: Uint8Array, name: string): RawHeader {
