@@ -7,9 +7,6 @@ import { dicomPatient, type Pseudonyms, tellingPatientId } from './pseudonym.js'
 import { plainSeries } from './voxel-source.js';
 import type { SourceFile } from './walk.js';
 
-/** Media Storage Directory Storage (PS3.4 annex F): an index of files, not an image. */
-const DICOMDIR = '1.2.840.10008.1.3.10';
-
 export interface FoundInstance {
   readonly instance: DicomInstance;
   readonly file: SourceFile;
@@ -30,7 +27,6 @@ export function planDicom(
     `${i.seriesUid}/${String(i.instanceNumber ?? 0).padStart(8, '0')}/${i.sopInstanceUid}`;
   const instances = found
     .map(({ instance }) => instance)
-    .filter((instance) => instance.sopClassUid !== DICOMDIR)
     .map((instance) => ({ instance, key: key(instance) }))
     .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
     .map(({ instance }) => instance);

@@ -1,6 +1,7 @@
 /** From files to a plan: which series there are, whose they are and what they are called, voxels still unread. */
-import { openBytes } from '../formats/bytes.js';
-import { isDicom, readDicomHeader } from '../formats/dicom/index.js';
+import { dirname, join } from 'node:path';
+import { existsBytes, openBytes } from '../formats/bytes.js';
+import { isDicom, readDicomDir, readDicomHeader } from '../formats/dicom/index.js';
 import { BidsDatasets, bidsName } from './bids.js';
 import { fileFormat, IMAGE_ENDING } from './file-names.js';
 import type { MetadataTable } from './metadata-csv.js';
@@ -39,15 +40,34 @@ export async function scan(
     files.filter(({ path }) => /\.hdr(\.gz)?$/i.test(path)).map(({ path }) => stemOf(path)),
   );
   const parts = new Set<string>();
+  /** Paths of all files, without case: a medium has capitals that a copy of it may not have. */
+  let there: Set<string> | null = null;
   const context = { pseudonyms, sources, plan, datasets: new BidsDatasets(), metadata, everyVolume, parts };
   /** By path: left out unless another file has it for its voxels. */
   const unknown = new Map<string, { path: string; reason: string }>();
+
+  /** An index says nothing that the files do not say, but which of them are lost. */
+  const directory = async (file: SourceFile, named: readonly string[][]): Promise<void> => {
+    plan.skipped.push({ path: file.shown, reason: 'a DICOMDIR: the index of the files beside it' });
+    there ??= new Set(files.map(({ path }) => path.toLowerCase()));
+    for (const components of named) {
+      const path = join(dirname(file.path), ...components);
+      if (there.has(path.toLowerCase()) || (await existsBytes(path))) continue;
+      plan.skipped.push({
+        path: join(dirname(file.shown), ...components),
+        reason: 'named in a DICOMDIR, but the file is missing; copy it from the medium',
+      });
+    }
+  };
 
   const look = async (file: SourceFile): Promise<void> => {
     const kind = await kindOf(file);
     if (kind === 'dicom') {
       const instance = await readDicomHeader(file.path);
-      if (documentOf(instance.sopClassUid) === true) plan.documents.push(file);
+      // A DICOMDIR has no SOP Class UID outside its file meta group.
+      const named = instance.sopClassUid === '' ? await readDicomDir(file.path) : null;
+      if (named !== null) await directory(file, named);
+      else if (documentOf(instance.sopClassUid) === true) plan.documents.push(file);
       else instances.push({ instance, file });
     } else if (kind === 'image') {
       // Of a pair the header stands for both files.

@@ -1,4 +1,5 @@
 /** DICOM: files → instances → series → Volume, and back. */
+export { readDicomDir } from './dicomdir.js';
 export { DicomError } from './error.js';
 export { type DicomInstance, type PixelLocation, readDicomHeader } from './instance.js';
 export { readIdentifyingValues, wordsOfPlace } from './identifying.js';
