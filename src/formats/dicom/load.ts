@@ -20,7 +20,7 @@ type StoredArray =
  * Loads the volume of `series`: [columns, rows, slice positions] voxels with an affine to RAS+ mm. Stored integers
  * are kept, with the Rescale Slope and Intercept as the volume's; where they differ between slices the rescaled
  * values are stored as float32. Missing positions are zero and marked in `valid`; so are pixels that hold the file's
- * padding value (PS3.3 C.7.5.1.1.2), which no scanner measured.
+ * padding value (PS3.3 C.7.5.1.1.2), which no scanner measured, and what is not finite.
  *
  * @throws DicomError when a file changed, is truncated, or its pixels cannot be decoded.
  */
@@ -151,6 +151,13 @@ function toValues(instance: DicomInstance, pixels: StoredArray, mark: (at: numbe
     const right = 32 - stored;
     if (signed) for (let i = 0; i < pixels.length; i++) pixels[i] = (pixels[i]! << left) >> right;
     else for (let i = 0; i < pixels.length; i++) pixels[i] = (pixels[i]! << left) >>> right;
+  }
+  if (float) {
+    for (let i = 0; i < pixels.length; i++) {
+      if (Number.isFinite(pixels[i])) continue;
+      pixels[i] = 0;
+      mark(i);
+    }
   }
   if (instance.padding !== null) {
     const [first, last] = instance.padding;
