@@ -2,6 +2,7 @@
 import type { HeaderFields } from '../text/header.js';
 import { planeOf } from '../volume/orientation.js';
 import type { Volume } from '../volume/volume.js';
+import { zeroFilledMask } from '../volume/zero-filled.js';
 import { type BurnedInHeader, burnedIn } from './deidentify/burned-in.js';
 import { constant, noMrImage } from './label-map.js';
 import type { Series } from './series.js';
@@ -57,4 +58,13 @@ function writing(seen: Inspected, about: Inspectable): Inspected {
   return { ...seen, quarantined: seen.quarantined ?? burnedIn(seen.volume, about.burnedIn) };
 }
 
-const INSPECTIONS: readonly Inspection[] = [mrImage, geometry, writing];
+/** What was filled with zeros was not measured; see zeroFilledMask for what counts. */
+function zeroFilled(seen: Inspected): Inspected {
+  const mask = zeroFilledMask(seen.volume);
+  if (mask === null) return seen;
+  const { valid: before } = seen.volume;
+  const valid = mask.map((filled, n) => (filled === 1 || before?.[n] === 0 ? 0 : 1));
+  return { ...seen, volume: { ...seen.volume, valid } };
+}
+
+const INSPECTIONS: readonly Inspection[] = [mrImage, geometry, zeroFilled, writing];

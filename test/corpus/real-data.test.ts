@@ -39,8 +39,11 @@ describe.skipIf(skipped(data === null, 'no real data (set PRECESS_DATA to its fo
     expect(result.skipped).toEqual([]);
     expect(new Set(result.series.map(({ patientId }) => patientId)).size).toBe(2);
     expect(new Set(result.series.map(({ studyId }) => studyId)).size).toBe(2);
-    for (const one of result.series)
-      expect(one).toMatchObject({ manufacturer: 'Siemens', fieldStrengthT: 3, validFraction: 1 });
+    for (const one of result.series) {
+      expect(one).toMatchObject({ manufacturer: 'Siemens', fieldStrengthT: 3 });
+      // The scanner's distortion correction (Image Type DIS2D) filled corners with zeros.
+      expect(one.validFraction).toBeGreaterThan(one.contrast === 'T2w' ? 0.985 : 0.999999);
+    }
   });
 
   it('the series that lost a slice says which', async () => {
