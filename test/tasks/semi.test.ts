@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest';
+import { balancedWeights, fitLogistic } from '../../src/tasks/classify/logistic.js';
+import { decides, fitSemi, type Viewed } from '../../src/tasks/classify/semi.js';
+import { Random } from '../../src/volume/random.js';
+
+const DIM = 40;
+const L2 = 0.1;
+
+/** Classes are clusters of unit width whose centres lie `apart` from the middle, each along an axis of its own. */
+function cluster(random: Random, label: number, apart: number): Viewed {
+  const whole = Float32Array.from({ length: DIM }, (_, d) => (d === label ? apart : 0) + random.normal());
+  const view = (): Float32Array => whole.map((x) => x + 0.3 * random.normal());
+  return { whole, views: [view(), view()] };
+}
+
+function drawn(random: Random, count: number, classes: number, apart: number) {
+  const labels = Array.from({ length: count }, (_, n) => n % classes);
+  return { labels, cases: labels.map((label) => cluster(random, label, apart)) };
+}
+
+const accuracy = (
+  decide: (x: Float32Array) => number,
+  cases: readonly Viewed[],
+  labels: readonly number[],
+): number => cases.filter(({ whole }, n) => decide(whole) === labels[n]).length / cases.length;
+
+describe('fitSemi', () => {
+  it.each([2, 4])('beats the probe on the labels alone, %i classes, on every draw', (classes) => {
+    const gains = [1, 2, 3, 4, 5].map((seed) => {
+      const random = new Random(seed, classes);
+      const few = drawn(random, 5 * classes, classes, 3);
+      const many = drawn(random, 100 * classes, classes, 3);
+      const test = drawn(random, 200, classes, 3);
+      const probe = fitLogistic(
+        few.cases.map(({ whole }) => whole),
+        few.labels,
+        classes,
+        { l2: L2, caseWeights: balancedWeights(few.labels, classes) },
+      );
+      const semi = fitSemi(few.cases, few.labels, many.cases, classes, { l2: L2 });
+      const before = accuracy((x) => decides(probe, x), test.cases, test.labels);
+      return accuracy((x) => decides(semi, x), test.cases, test.labels) - before;
+    });
+    expect(Math.min(...gains)).toBeGreaterThan(0);
+    expect(gains.reduce((sum, gain) => sum + gain, 0) / gains.length).toBeGreaterThan(0.05);
+  });
+
+  it('does no harm where cases without labels tell nothing', () => {
+    const random = new Random(9);
+    const few = drawn(random, 40, 2, 3);
+    const noise = Array.from({ length: 100 }, () => cluster(random, DIM + 1, 0));
+    const test = drawn(random, 300, 2, 3);
+    const probe = fitLogistic(
+      few.cases.map(({ whole }) => whole),
+      few.labels,
+      2,
+      { l2: L2 },
+    );
+    const semi = fitSemi(few.cases, few.labels, noise, 2, { l2: L2 });
+    const before = accuracy((x) => decides(probe, x), test.cases, test.labels);
+    const after = accuracy((x) => decides(semi, x), test.cases, test.labels);
+    expect(after).toBeGreaterThan(before - 0.05);
+  });
+
+  it('refuses to run without cases to learn from', () => {
+    const { cases, labels } = drawn(new Random(1), 10, 2, 3);
+    expect(() => fitSemi(cases, labels, [], 2, { l2: 1 })).toThrow(/series without labels/);
+  });
+});
