@@ -67,25 +67,46 @@ export function registerTraining(program: Command): void {
       oneOf('--objective', ['dino', 'joint', 'mae'] as const),
       'dino',
     )
+    .option('--config <file>', 'JSON file with settings and recipe, see configs/; flags go before it')
     .addHelpText(
       'after',
       '\nExample:\n  precess pretrain --corpus corpus --run runs/pre --size nano --steps 500 --batch 16' +
-        '\n  mpirun -n 4 precess pretrain --corpus corpus --run runs/pre --size base --batch 128',
+        '\n  mpirun -n 4 precess pretrain --corpus corpus --run runs/pre --size base --batch 128' +
+        '\n  precess pretrain --corpus corpus --run runs/pre --config configs/nano-joint.json',
     )
-    .action(async (flags: Flags & { objective: 'dino' | 'joint' | 'mae' }) => {
-      const { pretrain } = await import('../train/run.js');
-      const { objective } = flags;
-      await work('pretrain', flags, (options) => pretrain({ ...options, objective }));
-    });
+    .action(
+      async (given: Flags & { objective: 'dino' | 'joint' | 'mae'; config?: string }, command: Command) => {
+        const { pretrain } = await import('../train/run.js');
+        const { maeRecipeOf, readPretrainConfig, recipeOf } = await import('../train/config.js');
+        const { config: file, ...rest } = given;
+        const { recipe, maeRecipe, ...settings } = file === undefined ? {} : await readPretrainConfig(file);
+        // What the command line says itself goes before the file, and the file before what goes without saying.
+        const said = Object.entries(rest).filter(([name]) => command.getOptionValueSource(name) === 'cli');
+        const flags = Object.assign({ ...rest }, settings, Object.fromEntries(said));
+        await work('pretrain', flags, (options) =>
+          pretrain({
+            ...options,
+            objective: flags.objective,
+            recipe: recipeOf(flags.objective, recipe),
+            maeRecipe: maeRecipeOf(maeRecipe),
+          }),
+        );
+      },
+    );
   withRunOptions(program.command('align'))
     .description('Align the image encoder with text (sigmoid contrast of series and their texts).')
     .option('--from <model>', 'pretrained run or model file to start from')
+    .option(
+      '--text-encoder <dir>',
+      'frozen text encoder: folder with tokenizer.json and model.onnx, as Hugging Face lays it out (default: an own one, trained)',
+    )
     .option('--freeze-image', 'train the projections and the text encoder only')
     .addHelpText(
       'after',
-      '\nExample:\n  precess align --corpus corpus --from runs/pre --run runs/align --size nano --steps 500 --batch 32',
+      '\nExample:\n  precess align --corpus corpus --from runs/pre --run runs/align --size nano --steps 500 --batch 32' +
+        '\n  precess align --corpus corpus --from runs/pre --run runs/minilm --text-encoder all-MiniLM-L6-v2 --steps 500',
     )
-    .action(async (flags: Flags & { from?: string; freezeImage?: boolean }) => {
+    .action(async (flags: Flags & { from?: string; freezeImage?: boolean; textEncoder?: string }) => {
       const { align } = await import('../train/run.js');
       const { ALIGN } = await import('../train/align.js');
       const recipe = { ...ALIGN, freezeImage: flags.freezeImage ?? false };

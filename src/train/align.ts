@@ -1,9 +1,10 @@
 /** Alignment: image and text encoders are taught to agree about what belongs together. */
 import { gradients, Graph, mul, stopGradient, type Ranks, type Value } from '../graph/index.js';
 import { imageBatch } from '../models/batch.js';
+import type { ExternalText } from '../models/external-text.js';
 import { imageInputs, textInputs } from '../models/inputs.js';
 import type { ModelConfig } from '../models/sizes.js';
-import { textEncoder, textVector, type TextInputs } from '../models/text-encoder.js';
+import { textEncoder, textVector } from '../models/text-encoder.js';
 import { imageSummary, imageVector, vit3d, type ImageInputs } from '../models/vit3d.js';
 import { Params, type Scope } from '../nn/index.js';
 import type { Series } from '../corpus/series.js';
@@ -40,17 +41,18 @@ export const ALIGN: AlignRecipe = {
   paraphrase: 0.25,
 };
 
-/** [B, 2 D] image summaries and [B, textDim] text features: what the joint space is mapped from. */
-function summaries(
-  scope: Scope,
-  config: ModelConfig,
-  vocabSize: number,
-  image: ImageInputs,
-  text: TextInputs,
-) {
+/** Words of the model's own text encoder, or the width of the vectors of a frozen one from elsewhere. */
+export type TextSide = number | { readonly dim: number };
+
+/** [B, 2 D] image summaries and [B, textDim or dim] text features: what the joint space is mapped from. */
+function summaries(scope: Scope, config: ModelConfig, side: TextSide, image: ImageInputs, texts: number) {
+  const { graph } = image.patches;
   return {
     image: imageSummary(vit3d(scope.child('image'), config, image)),
-    text: textEncoder(scope.child('text'), config, vocabSize, text),
+    text:
+      typeof side === 'number'
+        ? textEncoder(scope.child('text'), config, side, textInputs(graph, texts, config.textLength))
+        : graph.input('text.features', 'float32', [texts, side.dim]),
   };
 }
 
@@ -72,15 +74,10 @@ function joint(scope: Scope, config: ModelConfig, features: { image: Value; text
 }
 
 /** The parameters of both encoders and their projections. */
-export function alignParams(config: ModelConfig, vocabSize: number, batch: number): Params {
+export function alignParams(config: ModelConfig, side: TextSide, batch: number): Params {
   return Params.collect((graph, scope) => {
     const image = imageInputs(graph, 'any', 1, 4, config.samples);
-    joint(
-      scope,
-      config,
-      summaries(scope, config, vocabSize, image, textInputs(graph, 1, config.textLength)),
-      batch,
-    );
+    joint(scope, config, summaries(scope, config, side, image, 1), batch);
   });
 }
 
@@ -92,7 +89,7 @@ export function alignParams(config: ModelConfig, vocabSize: number, batch: numbe
 export function alignStep(
   params: Params,
   config: ModelConfig,
-  vocabSize: number,
+  side: TextSide,
   recipe: AlignRecipe,
   wholeBatch: number,
   ranks?: Ranks,
@@ -101,10 +98,9 @@ export function alignStep(
   const batch = shareOf(wholeBatch, graph.ranks.size);
   const flat = graph.input('params', 'float32', [params.size]);
   const image = imageInputs(graph, 'view', batch, recipe.view.tokens, config.samples);
-  const text = textInputs(graph, batch, config.textLength);
   const pairs = graph.input('pairs', 'float32', [batch, wholeBatch]);
   const scope = params.bind(flat);
-  const features = summaries(scope, config, vocabSize, image, text);
+  const features = summaries(scope, config, side, image, batch);
   const model = joint(
     scope,
     config,
@@ -188,6 +184,21 @@ export function saidPairs(series: readonly Series[], said: readonly Pick<Said, '
   );
 }
 
+async function textFeeds(
+  words: TextTokenizer | ExternalText,
+  texts: readonly string[],
+  length: number,
+): Promise<Batch['feeds']> {
+  if ('encodeBatch' in words) {
+    const { ids, mask } = words.encodeBatch(texts, length);
+    return { 'text.ids': ids, 'text.mask': mask };
+  }
+  const { dim } = words.record;
+  const features = new Float32Array(texts.length * dim);
+  (await words.embed(texts)).forEach((vector, row) => features.set(vector, row * dim));
+  return { 'text.features': features };
+}
+
 /**
  * The feeds of a rank's share of a step, decided by (seed, step) and which series they are of. What the texts claim is
  * told to all ranks, so that each knows which of all texts are true of its images.
@@ -195,7 +206,7 @@ export function saidPairs(series: readonly Series[], said: readonly Pick<Said, '
 export async function alignBatch(
   cache: VolumeCache,
   series: readonly Series[],
-  tokenizer: TextTokenizer,
+  words: TextTokenizer | ExternalText,
   config: ModelConfig,
   recipe: AlignRecipe,
   at: StepShare,
@@ -211,8 +222,7 @@ export async function alignBatch(
     said.push(sayOf(found, recipe.paraphrase, random));
   }
   const texts = said.map(({ text }) => text);
-  const { ids, mask } = tokenizer.encodeBatch(texts, config.textLength);
-  const feeds: Batch['feeds'] = { 'text.ids': ids, 'text.mask': mask };
+  const feeds: Batch['feeds'] = await textFeeds(words, texts, config.textLength);
   for (const [name, data] of Object.entries(imageBatch(sets, recipe.view.tokens, config.samples)))
     feeds[`view.${name}`] = data as Float32Array;
   return {

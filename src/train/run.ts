@@ -1,9 +1,11 @@
 /** `pretrain` and `align` over a corpus: settings in, a run folder out. */
 import { createHash } from 'node:crypto';
+import { join } from 'node:path';
 import { allowed, requireUse } from '../corpus/rights.js';
 import type { Series } from '../corpus/series.js';
 import { splitOf as patientSplit } from '../corpus/split.js';
 import { SingleProcess, type Communicator } from '../mpi/index.js';
+import { ExternalText, keepTextEncoder, TEXT_ENCODER_FOLDER } from '../models/external-text.js';
 import { openModel, type ModelFile } from '../models/model-file.js';
 import type { Provenance } from '../models/provenance.js';
 import type { NamedTensor } from '../models/safetensors.js';
@@ -79,6 +81,8 @@ export interface PretrainOptions extends RunOptions {
 export interface AlignOptions extends RunOptions {
   /** A pretrained run or model to start the image encoder from; random weights without it. */
   readonly from?: string;
+  /** Folder of a frozen text encoder in the layout of Hugging Face; the model's own unless given. */
+  readonly textEncoder?: string;
   readonly recipe?: AlignRecipe;
 }
 
@@ -228,10 +232,11 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
   const settings = commonSettings('pretrain', { ...options, learningRate }, split);
   // Runs from before there was a choice name no objective.
   if (kind !== 'dino') settings.objective = kind;
+  const usual = kind === 'joint' ? JOINT : PRETRAIN;
+  settings.recipe = kind === 'mae' ? (options.maeRecipe ?? MAE) : (options.recipe ?? usual);
   const provenance = provenanceOf('pretrain', settings, split.training);
   const at: Parts = { options, config, series: split.training, cache, share: sharing(options) };
-  const { params, ...learnt } =
-    kind === 'mae' ? maeObjective(at) : dinoObjective(at, kind === 'joint' ? JOINT : PRETRAIN);
+  const { params, ...learnt } = kind === 'mae' ? maeObjective(at) : dinoObjective(at, usual);
   const objective: Objective = {
     ...learnt,
     params,
@@ -295,8 +300,28 @@ function maeObjective({ options, config, series, cache, share }: Parts): Learnt 
   };
 }
 
-/** Aligns the image encoder with a text encoder on the texts of the corpus. Series without a text are left out. */
+/**
+ * Aligns the image encoder with a text encoder on the texts of the corpus. Series without a text are left out. A frozen
+ * text encoder from elsewhere is kept in the run folder, beside the checkpoints that need it.
+ */
 export async function align(options: AlignOptions): Promise<TrainResult> {
+  const { textEncoder, ranks: all, run } = options;
+  if (textEncoder === undefined) return alignWith(options, null);
+  const threads = options.threads ?? (all && (await threadsPerRank(all)));
+  const external = await ExternalText.open(textEncoder, threads === undefined ? {} : { threads });
+  try {
+    const keep = () => keepTextEncoder(textEncoder, join(run, TEXT_ENCODER_FOLDER));
+    return await alignWith(options, external, all && all.rank > 0 ? undefined : keep);
+  } finally {
+    await external.close();
+  }
+}
+
+async function alignWith(
+  options: AlignOptions,
+  external: ExternalText | null,
+  keep?: () => Promise<void>,
+): Promise<TrainResult> {
   const recipe = options.recipe ?? ALIGN;
   const whole = await byPatient('align', options);
   const split = { ...whole, training: whole.training.filter(({ text }) => text.trim() !== '') };
@@ -308,31 +333,33 @@ export async function align(options: AlignOptions): Promise<TrainResult> {
   const config = alignConfig(options.size, start);
   const cache = cacheOf(options);
   // A model that already speaks keeps its words; their ids are baked into its text encoder.
-  const tokenizer = new TextTokenizer(
-    start?.tokenizer ?? trainWordPiece(split.training.map(({ text }) => text)),
-  );
+  const words =
+    external ?? new TextTokenizer(start?.tokenizer ?? trainWordPiece(split.training.map(({ text }) => text)));
+  const side = words instanceof TextTokenizer ? words.vocabSize : words.record;
   const { ranks, parts, part, at } = sharing(options);
-  const params = alignParams(config, tokenizer.vocabSize, part);
+  const params = alignParams(config, side, part);
   const { seed } = options;
   const settings = {
     ...commonSettings('align', { ...options, learningRate: options.learningRate ?? 5e-4 }, split),
     freezeImage: recipe.freezeImage,
     start: start ? { step: start.step, tokenizer: start.tokenizer !== null } : null,
+    ...(external && { textEncoder: external.record }),
   };
   const initial = startFrom(params, params.initialize(seed), start);
   const provenance = provenanceOf('align', settings, split.training, start?.provenance);
   const objective: Objective = {
     params,
-    program: alignStep(params, config, tokenizer.vocabSize, recipe, part, ranks),
+    program: alignStep(params, config, side, recipe, part, ranks),
     parts,
     losses: ['loss'],
     initial,
     teacher: false,
     ...(recipe.freezeImage && { trainable: trainable(params) }),
-    batch: (step, n) => alignBatch(cache, split.training, tokenizer, config, recipe, at(seed, step, n)),
+    batch: (step, n) => alignBatch(cache, split.training, words, config, recipe, at(seed, step, n)),
     model: (weights, step) => ({
       config,
-      tokenizer: tokenizer.json,
+      tokenizer: words instanceof TextTokenizer ? words.json : null,
+      ...(external && { textEncoder: external.record }),
       step,
       provenance,
       tensors: namedTensors(params, weights, ['image.', 'text.', 'align.']),
@@ -341,7 +368,14 @@ export async function align(options: AlignOptions): Promise<TrainResult> {
       probe: knnProbe(params, config, cache, split.training, split.heldOut),
     }),
   };
-  return train(objective, await loopOptions(options, settings, provenance, [1, 1]));
+  const loop = await loopOptions(options, settings, provenance, [1, 1]);
+  return train(objective, {
+    ...loop,
+    async onStart() {
+      await loop.onStart();
+      await keep?.();
+    },
+  });
 }
 
 function alignConfig(size: string, start: ModelFile | null): ModelConfig {
