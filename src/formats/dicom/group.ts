@@ -12,12 +12,6 @@ export interface SkippedFile {
   readonly reason: string;
 }
 
-/** A slice that was left out because another one of its volume lies at the same place and nothing tells them apart. */
-export interface Duplicate {
-  readonly instance: DicomInstance;
-  readonly of: DicomInstance;
-}
-
 /** One volume's worth of a DICOM series. */
 export interface DicomSeries {
   readonly seriesUid: string;
@@ -41,8 +35,6 @@ export interface DicomSeries {
 export interface GroupedSeries {
   readonly series: DicomSeries[];
   readonly skipped: SkippedFile[];
-  /** Those of `skipped` whose pixels may or may not be those of the slice that was kept. */
-  readonly duplicates: Duplicate[];
 }
 
 /** An instance whose geometry is known to be complete, and its distance along the normal. */
@@ -86,7 +78,7 @@ const MULTI_FRAME = new Set([
  */
 export function groupSeries(instances: readonly DicomInstance[]): GroupedSeries {
   const skipped: SkippedFile[] = [];
-  const duplicates: Duplicate[] = [];
+  const duplicates: DicomInstance[] = [];
   const bySeries = new Map<string, Placed[]>();
   const seen = new Set<string>();
   const images = instances.flatMap((file) => (file.frames.length > 0 ? file.frames : [file]));
@@ -127,9 +119,9 @@ export function groupSeries(instances: readonly DicomInstance[]): GroupedSeries 
     const axes = seriesAxes(stacks.map((stack) => stack.axes));
     stacks.forEach((stack, n) => series.push(toSeries(stack, stacks.length > 1, axes[n]!)));
   }
-  for (const { instance } of duplicates)
-    skipped.push({ path: instance.path, reason: 'another slice of its series has the same position' });
-  return { series, skipped: onceEach(skipped), duplicates };
+  for (const { path } of duplicates)
+    skipped.push({ path, reason: 'another slice of its series has the same position' });
+  return { series, skipped: onceEach(skipped) };
 }
 
 /** The frames of a file are often left out for the same reason. */

@@ -1,6 +1,6 @@
 /** Splits stacks in which several slices share a position: echoes, b-values, time points, repetitions. */
 import { type AxisName, type AxisValue, compareValues } from './axes.js';
-import type { Duplicate, Placed, Stack } from './group.js';
+import type { Placed, Stack } from './group.js';
 import type { DicomInstance } from './instance.js';
 
 // Slices closer than a tenth of a slice are at one place (positions are rounded, and follow a moving head), within
@@ -61,7 +61,7 @@ function byPosition(placed: readonly Placed[], samePlaceMm: number): Placed[][] 
  * as many, they are repetitions in order of their trigger or acquisition time, else of Instance Number; else all but
  * the first are left out as duplicates.
  */
-export function splitRepeats(stack: Stack, samePlaceMm: number, duplicates: Duplicate[]): Stack[] {
+export function splitRepeats(stack: Stack, samePlaceMm: number, duplicates: DicomInstance[]): Stack[] {
   const positions = byPosition(stack.placed, samePlaceMm);
   if (positions.every((here) => here.length === 1)) return [stack];
   const telling = DISCRIMINATORS.find((one) => tells(one, stack, positions));
@@ -76,7 +76,7 @@ export function splitRepeats(stack: Stack, samePlaceMm: number, duplicates: Dupl
   positions.forEach((here, n) => {
     // Of a truncated one it was said already that it is left out.
     for (const { instance, present } of here)
-      if (present && instance !== kept[n]!.instance) duplicates.push({ instance, of: kept[n]!.instance });
+      if (present && instance !== kept[n]!.instance) duplicates.push(instance);
   });
   return [{ ...stack, placed: kept }];
 }
