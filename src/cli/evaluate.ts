@@ -38,6 +38,7 @@ interface Options {
   readonly maxTokens: number;
   readonly report?: string;
   readonly threads?: number;
+  readonly textEncoder?: string;
   readonly json?: boolean;
 }
 
@@ -63,6 +64,10 @@ export function registerEvaluate(program: Command): void {
     )
     .option('--report <file>', 'also write an HTML page with the curves')
     .option('--threads <n>', 'threads (default: the cores)', wholeNumber('--threads', 1))
+    .option(
+      '--text-encoder <dir>',
+      'folder of the text encoder that the model was aligned with (default: the copy beside the model)',
+    )
     .option('--json', 'print one JSON document')
     .addHelpText(
       'after',
@@ -80,10 +85,11 @@ async function evaluate(name: string, options: Options): Promise<void> {
     import('../corpus/index.js'),
     import('../models/encoder.js'),
   ]);
-  const encoder = await encoders.open(
-    options.model,
-    options.threads === undefined ? {} : { threads: options.threads },
-  );
+  const { threads, textEncoder } = options;
+  const encoder = await encoders.open(options.model, {
+    ...(threads !== undefined && { threads }),
+    ...(textEncoder !== undefined && { textEncoder }),
+  });
   const stop = interruption('stopping; press Ctrl-C again to stop at once');
   const corpus = await opener.open(options.corpus).catch(async (error: unknown) => {
     await encoder.close();
@@ -126,7 +132,7 @@ async function measure(
   const { method, folds, seed, rounds } = options;
   const settings = { method, folds, seed, rounds };
   if (suite === 'retrieval') {
-    if (encoder.tokenizer === null)
+    if (!encoder.hasMetText)
       throw new CliError('evaluate retrieval: the model must have met text; run "precess align" on it first');
     const withText = series.filter(({ text }) => text !== '');
     const images = new Map<string, Float32Array>();

@@ -54,11 +54,8 @@ async function ground(src: string | undefined, flags: Options): Promise<void> {
     src !== undefined
       ? await onlyImage(src)
       : await withCorpus(corpus!, (c) => permittedVolume(c, id!, 'ground'));
-  const { patchMm: side, maxTokens, threads } = detail(flags);
-  const encoder = await Encoder.open(
-    model ?? (await indexModel(corpus!, 'ground')),
-    threads === undefined ? {} : { threads },
-  );
+  const { patchMm: side, maxTokens, ...opening } = detail(flags);
+  const encoder = await Encoder.open(model ?? (await indexModel(corpus!, 'ground')), opening);
   try {
     const { heat, score, tokens, positions, patchMm } = await look(encoder, volume, text, {
       ...(side !== undefined && { patchMm: side }),

@@ -20,11 +20,17 @@ export interface Detail {
   patchMm: number;
   maxTokens: number;
   threads?: number;
+  textEncoder?: string;
   json?: boolean;
 }
 
-/** The options of every command that embeds. */
-export function withDetail(command: Command): Command {
+/** The options of every command that embeds images, and, unless told otherwise, texts. */
+export function withDetail(command: Command, texts = true): Command {
+  if (texts)
+    command.option(
+      '--text-encoder <dir>',
+      'folder of the text encoder that the model was aligned with (default: the copy beside the model)',
+    );
   return command
     .option(
       '--patch-mm <mm>',
@@ -42,10 +48,16 @@ export function withDetail(command: Command): Command {
     .option('--json', 'print one JSON document');
 }
 
-export const detail = ({ patchMm, maxTokens, threads }: Detail): EmbedOptions & { threads?: number } => ({
+export const detail = ({
+  patchMm,
+  maxTokens,
+  threads,
+  textEncoder,
+}: Detail): EmbedOptions & { threads?: number; textEncoder?: string } => ({
   patchMm,
   maxTokens,
   ...(threads !== undefined && { threads }),
+  ...(textEncoder !== undefined && { textEncoder }),
 });
 
 /** Opens a corpus for the time of `use`. */
@@ -66,6 +78,7 @@ export function registerSearch(program: Command): void {
       .description('Turn an image (DICOM folder or file, NIfTI) into a vector.')
       .argument('<src>', 'DICOM folder or file, or NIfTI file')
       .requiredOption('--model <model>', 'run folder or model file'),
+    false,
   )
     .addHelpText('after', '\nExample:\n  precess embed scans/T1 --model runs/align --json')
     .action((src: string, flags: Detail & { model: string }) =>

@@ -6,8 +6,9 @@ import { TextTokenizer } from '../text/tokenizer.js';
 import { tokenize, Prepared, type TokenSet } from '../volume/tokens.js';
 import { VolumeError, type Volume } from '../volume/volume.js';
 import { imageBatch } from './batch.js';
+import { openTextEncoder, type ExternalText } from './external-text.js';
 import { imageInputs, textInputs } from './inputs.js';
-import { openModel, type ModelFile } from './model-file.js';
+import { hasMetText, openModel, type ModelFile } from './model-file.js';
 import type { NamedTensor } from './safetensors.js';
 import { ModelError, type ModelConfig } from './sizes.js';
 import { textEncoder, textVector } from './text-encoder.js';
@@ -66,31 +67,45 @@ export function tokensFor(prepared: Prepared, samples: number, options: EmbedOpt
   }
 }
 
+export interface OpenOptions {
+  readonly device?: DeviceKind;
+  readonly threads?: number;
+  /** Folder of the text encoder that the model was aligned with, where it is not beside the model. */
+  readonly textEncoder?: string;
+}
+
 export class Encoder {
   readonly config: ModelConfig;
+  /** Of the model's own text encoder; null where it has none. */
   readonly tokenizer: TextTokenizer | null;
+  private external: Promise<ExternalText> | undefined;
   private readonly programs = new Map<string, Promise<Program>>();
 
   private constructor(
     readonly model: ModelFile,
     private readonly device: Device,
+    private readonly options: OpenOptions,
   ) {
     this.config = model.config;
     this.tokenizer = model.tokenizer ? new TextTokenizer(model.tokenizer) : null;
   }
 
   /** Opens a run folder, checkpoint or model file. @throws ModelError when it cannot be used. */
-  static async open(
-    model: string | ModelFile,
-    { device = 'cpu', threads }: { device?: DeviceKind; threads?: number } = {},
-  ): Promise<Encoder> {
+  static async open(model: string | ModelFile, options: OpenOptions = {}): Promise<Encoder> {
+    const { device: kind = 'cpu', threads } = options;
     const file = typeof model === 'string' ? await openModel(model) : model;
-    return new Encoder(file, await openDevice({ kind: device, ...(threads !== undefined && { threads }) }));
+    const device = await openDevice({ kind, ...(threads !== undefined && { threads }) });
+    return new Encoder(file, device, options);
+  }
+
+  /** Whether it can embed texts: the model has been aligned with some. */
+  get hasMetText(): boolean {
+    return hasMetText(this.model);
   }
 
   /** Length of the image vectors: the joint space's, or twice the width for a model that has met no text. */
   get dim(): number {
-    return this.tokenizer ? this.config.jointDim : 2 * this.config.embedDim;
+    return this.hasMetText ? this.config.jointDim : 2 * this.config.embedDim;
   }
 
   /** The unit vector of one volume. @throws VolumeError when it holds nothing to see. */
@@ -133,9 +148,13 @@ export class Encoder {
     });
   }
 
-  /** Unit vectors of texts. @throws ModelError when the model has met no text. */
+  /**
+   * Unit vectors of texts. @throws ModelError when the model has met no text, or when its text encoder is neither
+   * beside it nor given, or is another one.
+   */
   async embedTexts(texts: readonly string[]): Promise<Float32Array[]> {
     const { tokenizer, config } = this;
+    if (this.model.textEncoder) return this.embedExternal(texts);
     if (!tokenizer)
       throw new ModelError('model: it has not been aligned with text; run "precess align" on it first');
     const program = await this.textProgram(tokenizer.vocabSize);
@@ -152,6 +171,47 @@ export class Encoder {
 
   async close(): Promise<void> {
     await this.device.close();
+    // One that could not be opened has told so to whoever asked for it.
+    await this.external?.then(
+      (text) => text.close(),
+      () => undefined,
+    );
+  }
+
+  /** Where the text encoder from elsewhere was found; null for a model that has none. */
+  async textEncoderDir(): Promise<string | null> {
+    return this.model.textEncoder ? (await this.openExternal()).dir : null;
+  }
+
+  private openExternal(): Promise<ExternalText> {
+    const { textEncoder: given, threads } = this.options;
+    const { textEncoder, path } = this.model;
+    this.external ??= openTextEncoder(textEncoder!, path, given, threads === undefined ? {} : { threads });
+    return this.external;
+  }
+
+  /** The text encoder from elsewhere, then the model's own projection. */
+  private async embedExternal(texts: readonly string[]): Promise<Float32Array[]> {
+    const { dim } = this.model.textEncoder!;
+    const features = await (await this.openExternal()).embed(texts);
+    const program = await this.program('text', () =>
+      this.bake((graph, scope) => ({
+        vector: textVector(
+          scope.child('align'),
+          this.config,
+          graph.input('text.features', 'float32', [TEXT_ROWS, dim]),
+        ),
+      })),
+    );
+    const out: Float32Array[] = [];
+    for (let at = 0; at < features.length; at += TEXT_ROWS) {
+      const some = features.slice(at, at + TEXT_ROWS);
+      const feed = new Float32Array(TEXT_ROWS * dim);
+      some.forEach((one, row) => feed.set(one, row * dim));
+      const { vector } = await program.run({ 'text.features': feed });
+      out.push(...rows(vector as Float32Array, this.config.jointDim).slice(0, some.length));
+    }
+    return out;
   }
 
   private feeds(sets: readonly TokenSet[], length: number): Record<string, TypedArray> {
@@ -169,7 +229,7 @@ export class Encoder {
           imageInputs(graph, 'image', count, length, config.samples),
         );
         return {
-          vector: this.tokenizer
+          vector: this.hasMetText
             ? imageVector(scope.child('align'), config, imageSummary(features))
             : plainImageVector(features),
         };

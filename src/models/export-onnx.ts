@@ -3,7 +3,7 @@ import { Graph, type Value } from '../graph/index.js';
 import { Params, type Scope } from '../nn/index.js';
 import { flatten } from './encoder.js';
 import { imageInputs, textInputs } from './inputs.js';
-import type { ModelFile } from './model-file.js';
+import { hasMetText, type ModelFile } from './model-file.js';
 import { ModelError } from './sizes.js';
 import { textEncoder, textVector } from './text-encoder.js';
 import { imageSummary, imageVector, plainImageVector, vit3d } from './vit3d.js';
@@ -30,7 +30,7 @@ export function imageOnnx(model: ModelFile, { batch, tokens }: OnnxShape): Uint8
     );
     const summary = imageSummary(features);
     return {
-      vector: model.tokenizer
+      vector: hasMetText(model)
         ? imageVector(scope.child('align'), config, summary)
         : plainImageVector(features),
       summary,

@@ -1,5 +1,5 @@
 /** The page that goes with the weights: what they are, what they learnt from, what they may not be used for. */
-import type { ModelFile } from './model-file.js';
+import { hasMetText, type ModelFile } from './model-file.js';
 
 /** Scores of an evaluation, as "precess evaluate --json" prints them. */
 export interface CardResults {
@@ -14,10 +14,17 @@ export interface CardResults {
  * `files` says what lies beside it.
  */
 export function modelCard(
-  { config, tokenizer, step, provenance, tensors }: ModelFile,
+  model: ModelFile,
   files: Readonly<Record<string, string>>,
   results: readonly CardResults[] = [],
 ): string {
+  const { config, step, provenance, tensors, textEncoder } = model;
+  const text = textEncoder
+    ? ` in the space of texts as "${cell(textEncoder.name)}" reads them, a text encoder that is not part of it\n` +
+      `(SHA-256 \`${textEncoder.sha256}\`)`
+    : model.tokenizer
+      ? ' with a text encoder in the same space'
+      : '';
   const weights = [...tensors.values()].reduce((sum, { data }) => sum + data.length, 0);
   const training =
     provenance.runs.length === 0
@@ -26,9 +33,9 @@ export function modelCard(
         `${provenance.series} series.`;
   return `# Precess ${config.size}
 
-A 3D encoder of MR images${tokenizer ? ' with a text encoder in the same space' : ''}: ${(weights / 1e6).toFixed(1)} million weights,
+A 3D encoder of MR images${text}: ${(weights / 1e6).toFixed(1)} million weights,
 width ${config.embedDim}, ${config.layers} layers, ${config.heads} heads. A token is a cube of anatomy of ${config.samples}³ samples; vectors of
-an image have ${tokenizer ? config.jointDim : 2 * config.embedDim} elements and length 1.
+an image have ${hasMetText(model) ? config.jointDim : 2 * config.embedDim} elements and length 1.
 
 **Not for clinical use.** The model has been cleared by no authority; it must not decide or inform the care of a patient.
 

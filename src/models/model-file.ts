@@ -3,20 +3,29 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { TokenizerJson } from '../text/tokenizer.js';
+import { externalTextSchema, type ExternalTextRecord } from './external-text.js';
 import { type Provenance, provenanceSchema } from './provenance.js';
 import { readSafetensors, writeSafetensors, type NamedTensor } from './safetensors.js';
 import { ModelError, type ModelConfig } from './sizes.js';
 
 export interface ModelFile {
   readonly config: ModelConfig;
-  /** Present when the model has met text. */
+  /** Present when the model has a text encoder of its own. */
   readonly tokenizer: TokenizerJson | null;
   /** Training steps behind the weights. */
   readonly step: number;
   /** What the weights were learnt from. */
   readonly provenance: Provenance;
   readonly tensors: Map<string, NamedTensor>;
+  /** Present when the model was aligned with a text encoder from elsewhere, which is not in the file. */
+  readonly textEncoder?: ExternalTextRecord;
+  /** The file that it was read from; absent for a model made in memory. */
+  readonly path?: string;
 }
+
+/** Whether images and texts have a space in common. */
+export const hasMetText = ({ tokenizer, textEncoder }: ModelFile): boolean =>
+  tokenizer !== null || textEncoder !== undefined;
 
 const configSchema = z.object({
   size: z.string(),
@@ -36,14 +45,15 @@ const headerSchema = z.object({
   tokenizer: z.custom<TokenizerJson>().nullable(),
   step: z.number(),
   provenance: provenanceSchema,
+  textEncoder: externalTextSchema.optional(),
 });
 
 export const MODEL_FILE = 'model.safetensors';
 
 /** Writes a model file; it appears only when complete. */
 export async function writeModel(path: string, model: ModelFile): Promise<void> {
-  const { config, tokenizer, step, provenance } = model;
-  const header = JSON.stringify({ format: 2, config, tokenizer, step, provenance });
+  const { config, tokenizer, step, provenance, textEncoder } = model;
+  const header = JSON.stringify({ format: 2, config, tokenizer, step, provenance, textEncoder });
   await writeSafetensors(path, [...model.tensors.values()], { precess: header });
 }
 
@@ -64,8 +74,8 @@ export async function openModel(path: string): Promise<ModelFile> {
       `model: ${file} has a header this version cannot read (${header.error.issues[0]?.path.join('.') ?? '?'}: ` +
         `${header.error.issues[0]?.message ?? '?'}); use the precess version that wrote it`,
     );
-  const { config, tokenizer, step, provenance } = header.data;
-  return { config, tokenizer, step, provenance, tensors };
+  const { config, tokenizer, step, provenance, textEncoder } = header.data;
+  return { config, tokenizer, step, provenance, tensors, path: file, ...(textEncoder && { textEncoder }) };
 }
 
 /** The value of a JSON text; undefined, which no schema takes, where it is none. */
