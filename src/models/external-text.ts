@@ -129,20 +129,20 @@ export class ExternalText {
     if (ids.length > longest) ids = [...ids.slice(0, longest - 1), ids.at(-1)!];
     // A tokenizer without special tokens makes nothing of an empty text; no model takes that.
     if (ids.length === 0) ids = [0];
-    const shape = [1, fixed > 0 ? fixed : ids.length];
+    const length = fixed > 0 ? fixed : ids.length;
     const feeds = Object.fromEntries(
       this.program.inputs.map(({ name, dtype }) => {
-        const data = dtype === 'int64' ? new BigInt64Array(shape[1]!) : new Int32Array(shape[1]!);
+        const data = dtype === 'int64' ? new BigInt64Array(shape[1]) : new Int32Array(shape[1]!);
         ids.forEach((id, n) => {
           const value = name === 'input_ids' ? id : name === 'attention_mask' ? 1 : 0;
           data[n] = data instanceof BigInt64Array ? BigInt(value) : value;
         });
-        return [name, { data, shape }];
+        return [name, { data, shape: [1, length] }];
       }),
     );
     const { output, how } = this.pooling;
     const data = (await this.program.run(feeds, { fetch: [output] }))[output] as Float32Array;
-    return unitVariance(how === 'as is' ? data : pool(data, shape[1]!, how === 'first' ? 1 : ids.length));
+    return unitVariance(how === 'as is' ? data : pool(data, length, how === 'first' ? 1 : ids.length));
   }
 }
 
