@@ -57,7 +57,8 @@ async function loadLance(): Promise<typeof import('@lancedb/lancedb')> {
   return import('@lancedb/lancedb');
 }
 
-async function arrowSchema(): Promise<ArrowSchema> {
+/** The Arrow schema of a row. */
+export async function arrowSchema(): Promise<ArrowSchema> {
   const { Bool, Field, FixedSizeList, Float64, Int32, List, Schema, Utf8 } = await import('apache-arrow');
   const item = (type: ConstructorParameters<typeof Field>[1]): ArrowField => new Field('item', type, true);
   const text = (name: string): ArrowField => new Field(name, new Utf8(), false);
@@ -90,7 +91,8 @@ async function arrowSchema(): Promise<ArrowSchema> {
   ]);
 }
 
-function toRow({ series, revision, instances }: StoredSeries): Record<string, unknown> {
+/** A row as it is stored, see {@link arrowSchema}. */
+export function toRow({ series, revision, instances }: StoredSeries): Record<string, unknown> {
   const { affine, rights, axes, confidence, report, quality, ...rest } = series;
   const details = JSON.stringify({ axes, confidence, report, quality });
   return { ...rest, affine: affine.flat(), ...rights, details, revision, instances };

@@ -6,8 +6,7 @@ import { recordUse } from '../corpus/audit.js';
 import { writeFailure } from '../corpus/error.js';
 import { allowed, requireUse } from '../corpus/rights.js';
 import type { Series } from '../corpus/series.js';
-import { Encoder, tokensFor, type EmbedOptions, type OpenOptions } from '../models/encoder.js';
-import { keepTextEncoder, TEXT_ENCODER_FOLDER } from '../models/external-text.js';
+import { Encoder, tokensFor, type EmbedOptions } from '../models/encoder.js';
 import { SingleProcess, type Communicator } from '../mpi/index.js';
 import { onRankZero, threadsPerRank } from '../train/job.js';
 import { MODEL_FILE, openModel, writeModel, type ModelFile } from '../models/model-file.js';
@@ -15,21 +14,16 @@ import { Prepared, type TokenSet } from '../volume/tokens.js';
 import { VolumeError, type Volume } from '../volume/volume.js';
 import { TaskError } from './error.js';
 import { PROMPTS } from './prompts.js';
+import { searchIndex, type Hit, type Query, type SearchOptions } from './search.js';
+import { IMAGES, writeImages, type IndexedSeries } from './search-table.js';
+
+export type { Hit, SearchOptions } from './search.js';
 
 /** What the tasks need of a corpus. */
 export interface SearchableCorpus {
   readonly dir: string;
-  list(options?: { where?: string }): Promise<Series[]>;
+  list(options?: { where?: string; limit?: number }): Promise<Series[]>;
   volume(id: string): Promise<Volume>;
-}
-
-export interface Hit {
-  readonly id: string;
-  /** Cosine of query and series. */
-  readonly score: number;
-  /** 1 is best. */
-  readonly rank: number;
-  readonly series: Series;
 }
 
 export interface Candidate {
@@ -39,8 +33,6 @@ export interface Candidate {
 
 export interface IndexOptions extends EmbedOptions {
   readonly threads?: number;
-  /** Folder of the text encoder that the model was aligned with, where it is not beside the model. */
-  readonly textEncoder?: string;
   /** The processes that share the series; this one alone unless given. Rank 0 writes the index. */
   readonly ranks?: Communicator;
   readonly signal?: AbortSignal;
@@ -76,14 +68,8 @@ export async function buildIndex(
   // Whether the index can be written shows before the work, not after it.
   const partial = await onRankZero(ranks, 'start the index', () => startPartial(corpus.dir));
   const threads = options.threads ?? (await threadsPerRank(ranks));
-  const { textEncoder } = options;
-  const encoder = await Encoder.open(file, {
-    ...(threads !== undefined && { threads }),
-    ...(textEncoder !== undefined && { textEncoder }),
-  });
+  const encoder = await Encoder.open(file, threads === undefined ? {} : { threads });
   try {
-    // That its text encoder is missing shows before the images are embedded, too.
-    const textsFrom = await onRankZero(ranks, 'open the text encoder', () => encoder.textEncoderDir());
     const own = new Map<string, Float32Array>();
     // Series of like size share a run, so that little of it is padding.
     const waiting = new Map<number, { id: string; tokens: TokenSet }[]>();
@@ -120,7 +106,7 @@ export async function buildIndex(
     const stored = await onRankZero(ranks, 'write the index', async () => {
       const texts = await textVectors(encoder, allowedSeries);
       if (options.signal?.aborted) return false;
-      await store(corpus.dir, partial!, file, vectors, texts, textsFrom);
+      await store(corpus.dir, partial!, file, indexedOf(allowedSeries, vectors), texts);
       const { runs, sources } = file.provenance;
       await recordUse(corpus.dir, 'index', {
         series: vectors.size,
@@ -136,6 +122,12 @@ export async function buildIndex(
     if (partial !== null) await remove(partial);
   }
 }
+
+const indexedOf = (series: readonly Series[], vectors: ReadonlyMap<string, Float32Array>): IndexedSeries[] =>
+  series.flatMap((one) => {
+    const vector = vectors.get(one.id);
+    return vector ? [{ series: one, vector }] : [];
+  });
 
 /** The vectors of all ranks, in the order of one. */
 async function gathered(
@@ -163,7 +155,7 @@ async function textVectors(
   encoder: Encoder,
   series: readonly Series[],
 ): Promise<Map<string, Float32Array> | null> {
-  if (!encoder.hasMetText) return null;
+  if (!encoder.tokenizer) return null;
   const texts = [...new Set([...series.map(({ text }) => text).filter((text) => text !== ''), ...PROMPTS])];
   const vectors = await encoder.embedTexts(texts);
   return new Map(texts.map((text, n) => [text, vectors[n]!]));
@@ -188,18 +180,15 @@ async function store(
   dir: string,
   partial: string,
   model: ModelFile,
-  images: ReadonlyMap<string, Float32Array>,
+  images: readonly IndexedSeries[],
   texts: ReadonlyMap<string, Float32Array> | null,
-  textEncoder: string | null,
 ): Promise<void> {
   const [folder, old] = [join(dir, FOLDER), join(dir, `.${FOLDER}.old`)];
   try {
     await writeModel(join(partial, MODEL_FILE), model);
-    if (textEncoder !== null) await keepTextEncoder(textEncoder, join(partial, TEXT_ENCODER_FOLDER));
     const db = await connect(partial);
     try {
-      const imageRows = [...images].map(([id, vector]) => ({ id, vector: Array.from(vector) }));
-      await db.createTable('images', imageRows);
+      await writeImages(db, images);
       const textRows = [...(texts ?? [])].map(([text, vector]) => ({ text, vector: Array.from(vector) }));
       if (textRows.length > 0) await db.createTable('texts', textRows);
     } finally {
@@ -248,50 +237,45 @@ export class Index {
   ) {}
 
   /** @throws TaskError when the corpus has no index yet. */
-  static async open(corpus: SearchableCorpus, options: OpenOptions = {}): Promise<Index> {
+  static async open(corpus: SearchableCorpus, { threads }: { threads?: number } = {}): Promise<Index> {
     const model = await indexModel(corpus.dir);
-    const encoder = await Encoder.open(model, options);
+    const encoder = await Encoder.open(model, threads === undefined ? {} : { threads });
     return new Index(corpus, await connect(join(corpus.dir, FOLDER)), encoder);
   }
 
-  /** The `k` series nearest to a text, among those that match the SQL filter `where`. */
-  async searchText(text: string, options: { k: number; where?: string }): Promise<Hit[]> {
+  /** Series (or studies) that fit a text best, see {@link searchIndex}. */
+  async searchText(text: string, options: SearchOptions): Promise<Hit[]> {
     const [vector] = await this.encoder.embedTexts([text]);
-    return this.searchVector(vector!, options);
+    return this.search({ vector: vector!, text }, options);
   }
 
-  /** The `k` series nearest to an image. */
-  async searchVolume(volume: Volume, options: { k: number; where?: string } & EmbedOptions): Promise<Hit[]> {
-    return this.searchVector(await this.encoder.embed(volume, options), options);
+  /** Series (or studies) that are most like an image; `text` is what a hybrid search reads of the words. */
+  async searchVolume(
+    volume: Volume,
+    options: SearchOptions & EmbedOptions & { readonly text?: string },
+  ): Promise<Hit[]> {
+    const { text } = options;
+    const vector = await this.encoder.embed(volume, options);
+    return this.search({ vector, ...(text !== undefined && { text }) }, options);
   }
 
-  /** The `k` series nearest to a unit vector, exactly (no approximation). @throws CorpusError for a bad filter. */
-  async searchVector(vector: Float32Array, { k, where }: { k: number; where?: string }): Promise<Hit[]> {
-    const all = await this.corpus.list(where === undefined ? {} : { where });
-    // Rights may have changed or ended since the index was made.
-    const { permitted, refused } = allowed(all, 'evaluate');
-    const series = new Map(permitted.map((s) => [s.id, s]));
-    const table = await this.db.openTable('images');
-    let query = table.query().nearestTo(Array.from(vector)).distanceType('cosine').bypassVectorIndex();
-    if (where !== undefined || refused.length > 0) {
-      if (series.size === 0) return [];
-      query = query.where(`id IN (${[...series.keys()].map((id) => `'${id}'`).join(', ')})`);
+  /** Series (or studies) nearest to a unit vector. @throws CorpusError for a bad filter. */
+  async searchVector(vector: Float32Array, options: SearchOptions): Promise<Hit[]> {
+    return this.search({ vector }, options);
+  }
+
+  private async search(query: Query, options: SearchOptions): Promise<Hit[]> {
+    const table = await this.db.openTable(IMAGES);
+    try {
+      return await searchIndex(this.corpus, table, query, options);
+    } finally {
+      table.close();
     }
-    const found = (await query.select(['id', '_distance']).limit(k).toArray()) as {
-      id: string;
-      _distance: number;
-    }[];
-    return found
-      .flatMap(({ id, _distance }) => {
-        const row = series.get(id);
-        return row ? [{ id, score: 1 - _distance, series: row }] : [];
-      })
-      .map((hit, n) => ({ ...hit, rank: n + 1 }));
   }
 
   /** The `k` texts of the corpus and of the prompt set that fit an image best. */
   async describe(volume: Volume, { k, ...options }: { k: number } & EmbedOptions): Promise<Candidate[]> {
-    if (!this.encoder.hasMetText)
+    if (!this.encoder.tokenizer)
       throw new TaskError(
         'describe: the indexed model has met no text; index with a model made by "precess align"',
       );

@@ -7,6 +7,7 @@ import type { Series } from '../corpus/series.js';
 import { MODEL_FILE, openModel } from '../models/model-file.js';
 import { FOLDER } from './index-store.js';
 import { PROMPTS } from './prompts.js';
+import { quoted, removeImages } from './search-table.js';
 
 export interface Unindexed {
   /** Vectors of series, and texts with their vectors, that were removed. */
@@ -45,10 +46,10 @@ export async function withdrawFromIndex(
   let images: Removed;
   let texts: Removed = { removed: 0, left: 0 };
   try {
-    images = await removeRows(db, 'images', 'id', new Set(ids));
+    images = await removeImages(db, new Set(ids));
     const stay = new Set([...kept.map(({ text }) => text), ...PROMPTS]);
     const lost = new Set(gone.map(({ text }) => text).filter((text) => !stay.has(text)));
-    if ((await db.tableNames()).includes('texts')) texts = await removeRows(db, 'texts', 'text', lost);
+    if ((await db.tableNames()).includes('texts')) texts = await removeTexts(db, lost);
   } finally {
     db.close();
   }
@@ -61,26 +62,21 @@ interface Removed {
   readonly left: number;
 }
 
-async function removeRows(
-  db: Connection,
-  name: string,
-  column: 'id' | 'text',
-  values: ReadonlySet<string>,
-): Promise<Removed> {
-  const table = await db.openTable(name);
+async function removeTexts(db: Connection, lost: ReadonlySet<string>): Promise<Removed> {
+  const table = await db.openTable('texts');
   try {
     const before = await table.countRows();
-    const quoted = [...values].map((value) => `'${value.replaceAll("'", "''")}'`);
+    const names = [...lost].map(quoted);
     const query = table.query();
     const rest = await (
-      quoted.length === 0 ? query : query.where(`${column} NOT IN (${quoted.join(', ')})`)
+      names.length === 0 ? query : query.where(`text NOT IN (${names.join(', ')})`)
     ).toArrow();
     if (rest.numRows < before) {
       // Deleting only marks rows as gone in a file that keeps them; written anew, the table is without them.
       const fresh =
         rest.numRows === 0
-          ? await db.createEmptyTable(name, rest.schema, { mode: 'overwrite' })
-          : await db.createTable(name, rest, { mode: 'overwrite' });
+          ? await db.createEmptyTable('texts', rest.schema, { mode: 'overwrite' })
+          : await db.createTable('texts', rest, { mode: 'overwrite' });
       fresh.close();
     }
     await table.checkoutLatest();
