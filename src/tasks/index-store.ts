@@ -6,7 +6,8 @@ import { recordUse } from '../corpus/audit.js';
 import { writeFailure } from '../corpus/error.js';
 import { allowed, requireUse } from '../corpus/rights.js';
 import type { Series } from '../corpus/series.js';
-import { Encoder, tokensFor, type EmbedOptions } from '../models/encoder.js';
+import { Encoder, tokensFor, type EmbedOptions, type OpenOptions } from '../models/encoder.js';
+import { keepTextEncoder, TEXT_ENCODER_FOLDER } from '../models/external-text.js';
 import { SingleProcess, type Communicator } from '../mpi/index.js';
 import { onRankZero, threadsPerRank } from '../train/job.js';
 import { MODEL_FILE, openModel, writeModel, type ModelFile } from '../models/model-file.js';
@@ -33,6 +34,8 @@ export interface Candidate {
 
 export interface IndexOptions extends EmbedOptions {
   readonly threads?: number;
+  /** Folder of the text encoder that the model was aligned with, where it is not beside the model. */
+  readonly textEncoder?: string;
   /** The processes that share the series; this one alone unless given. Rank 0 writes the index. */
   readonly ranks?: Communicator;
   readonly signal?: AbortSignal;
@@ -68,8 +71,14 @@ export async function buildIndex(
   // Whether the index can be written shows before the work, not after it.
   const partial = await onRankZero(ranks, 'start the index', () => startPartial(corpus.dir));
   const threads = options.threads ?? (await threadsPerRank(ranks));
-  const encoder = await Encoder.open(file, threads === undefined ? {} : { threads });
+  const { textEncoder } = options;
+  const encoder = await Encoder.open(file, {
+    ...(threads !== undefined && { threads }),
+    ...(textEncoder !== undefined && { textEncoder }),
+  });
   try {
+    // That its text encoder is missing shows before the images are embedded, too.
+    const textsFrom = await onRankZero(ranks, 'open the text encoder', () => encoder.textEncoderDir());
     const own = new Map<string, Float32Array>();
     // Series of like size share a run, so that little of it is padding.
     const waiting = new Map<number, { id: string; tokens: TokenSet }[]>();
@@ -106,7 +115,7 @@ export async function buildIndex(
     const stored = await onRankZero(ranks, 'write the index', async () => {
       const texts = await textVectors(encoder, allowedSeries);
       if (options.signal?.aborted) return false;
-      await store(corpus.dir, partial!, file, indexedOf(allowedSeries, vectors), texts);
+      await store(corpus.dir, partial!, file, indexedOf(allowedSeries, vectors), texts, textsFrom);
       const { runs, sources } = file.provenance;
       await recordUse(corpus.dir, 'index', {
         series: vectors.size,
@@ -155,7 +164,7 @@ async function textVectors(
   encoder: Encoder,
   series: readonly Series[],
 ): Promise<Map<string, Float32Array> | null> {
-  if (!encoder.tokenizer) return null;
+  if (!encoder.hasMetText) return null;
   const texts = [...new Set([...series.map(({ text }) => text).filter((text) => text !== ''), ...PROMPTS])];
   const vectors = await encoder.embedTexts(texts);
   return new Map(texts.map((text, n) => [text, vectors[n]!]));
@@ -182,10 +191,12 @@ async function store(
   model: ModelFile,
   images: readonly IndexedSeries[],
   texts: ReadonlyMap<string, Float32Array> | null,
+  textEncoder: string | null,
 ): Promise<void> {
   const [folder, old] = [join(dir, FOLDER), join(dir, `.${FOLDER}.old`)];
   try {
     await writeModel(join(partial, MODEL_FILE), model);
+    if (textEncoder !== null) await keepTextEncoder(textEncoder, join(partial, TEXT_ENCODER_FOLDER));
     const db = await connect(partial);
     try {
       await writeImages(db, images);
@@ -237,9 +248,9 @@ export class Index {
   ) {}
 
   /** @throws TaskError when the corpus has no index yet. */
-  static async open(corpus: SearchableCorpus, { threads }: { threads?: number } = {}): Promise<Index> {
+  static async open(corpus: SearchableCorpus, options: OpenOptions = {}): Promise<Index> {
     const model = await indexModel(corpus.dir);
-    const encoder = await Encoder.open(model, threads === undefined ? {} : { threads });
+    const encoder = await Encoder.open(model, options);
     return new Index(corpus, await connect(join(corpus.dir, FOLDER)), encoder);
   }
 
@@ -275,7 +286,7 @@ export class Index {
 
   /** The `k` texts of the corpus and of the prompt set that fit an image best. */
   async describe(volume: Volume, { k, ...options }: { k: number } & EmbedOptions): Promise<Candidate[]> {
-    if (!this.encoder.tokenizer)
+    if (!this.encoder.hasMetText)
       throw new TaskError(
         'describe: the indexed model has met no text; index with a model made by "precess align"',
       );
