@@ -132,7 +132,7 @@ export class ExternalText {
     const length = fixed > 0 ? fixed : ids.length;
     const feeds = Object.fromEntries(
       this.program.inputs.map(({ name, dtype }) => {
-        const data = dtype === 'int64' ? new BigInt64Array(shape[1]) : new Int32Array(shape[1]!);
+        const data = dtype === 'int64' ? new BigInt64Array(length) : new Int32Array(length);
         ids.forEach((id, n) => {
           const value = name === 'input_ids' ? id : name === 'attention_mask' ? 1 : 0;
           data[n] = data instanceof BigInt64Array ? BigInt(value) : value;
