@@ -99,9 +99,10 @@ export function openProbe(params, config, length) {
   graph.output('vector', plainImageVector(features));
   graph.output('summary', imageSummary(features));
   graph.output('tokens', features.tokens);
-  let program = null;
+  let loaded = null;
   return async (device, weights, sets) => {
-    program ??= await device.load(graph);
+    if (loaded?.device !== device) loaded = { device, program: await device.load(graph) };
+    const { program } = loaded;
     const out = [];
     for (let at = 0; at < sets.length; at += ROWS) {
       const some = sets.slice(at, at + ROWS);

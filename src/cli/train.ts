@@ -145,7 +145,8 @@ function work(
           last = metrics;
           bar.update(
             metrics.step,
-            `loss ${metrics.loss.toFixed(3)} ${metrics.tokensPerSecond ?? 0} tokens/s`,
+            `loss ${metrics.loss.toFixed(3)} ${metrics.tokensPerSecond ?? 0} tokens/s, ` +
+              `${(100 * (metrics.waitShare ?? 0)).toFixed(0)} % waiting for data`,
           );
         },
       });
