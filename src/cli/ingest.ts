@@ -23,6 +23,7 @@ interface Options extends RightsOptions, ReportFlags, PacsFlags {
   readonly metadata?: string;
   readonly retainCharacteristics?: boolean;
   readonly dates: boolean;
+  readonly deface?: boolean;
   readonly everyVolume?: boolean;
   readonly workers?: number;
   readonly json?: boolean;
@@ -57,6 +58,7 @@ export function registerIngest(program: Command): void {
       '--every-volume',
       'keep every volume of a time series or of diffusion directions, not only the first of more than four',
     )
+    .option('--deface', 'take the face out of images of the head; heads where that fails are quarantined')
     .option('--no-dates', 'keep no day of the study (else it is moved by days that only the key tells)')
     .option(
       '--workers <n>',
@@ -94,6 +96,7 @@ async function run(sources: string[], options: Options): Promise<void> {
       ...(options.operator !== undefined && { operator: options.operator }),
       ...(options.metadata !== undefined && { metadata: options.metadata }),
       ...(options.everyVolume === true && { everyVolume: true }),
+      ...(options.deface === true && { deface: true }),
       ...(!options.dates && { dates: false }),
       ...(options.retainCharacteristics === true && { retainCharacteristics: true }),
       ...(workers !== undefined && { workers }),

@@ -33,6 +33,8 @@ export interface IngestOptions {
   readonly retainCharacteristics?: boolean;
   /** Keeps the day of each study, moved by days that only the corpus's key tells (PS3.15 E.3.6); false keeps none. */
   readonly dates?: boolean;
+  /** Takes the face out of images of the head (see deidentify/deface.ts); those where it cannot are quarantined. */
+  readonly deface?: boolean;
   /** Threads that read, inspect and write voxels; one a core where not given. Below 2 the calling thread does it. */
   readonly workers?: number;
   readonly onProgress?: (progress: IngestProgress) => void;

@@ -4,7 +4,8 @@ import { basename, join, resolve } from 'node:path';
 import { spacing } from '../volume/affine.js';
 import { closeArchives } from '../formats/archive/index.js';
 import { planeOf } from '../volume/orientation.js';
-import { describeHeader } from '../text/header.js';
+import { bodyPart } from '../text/body-parts.js';
+import { describeHeader, judgeBodyPart } from '../text/header.js';
 import { type AuditDetail, recordAudit } from './audit.js';
 import { Corpus, removeOrphans, voxelsPath } from './corpus.js';
 import type { BurnedInHeader } from './deidentify/burned-in.js';
@@ -97,6 +98,13 @@ const burnedInHeader = (header: PlainInstance): BurnedInHeader => ({
   imageType: header.imageType,
 });
 
+/** Whether a face may be in the image: its own words say so, or what the other series of its study agree on. */
+function isOfHead({ fields }: Planned, studyBodyPart: string | null): boolean {
+  const own = judgeBodyPart(fields).part;
+  const part = own === 'UNKNOWN' ? studyBodyPart : own;
+  return part !== null && (part === 'BRAIN' || bodyPart(part)?.within === 'BRAIN');
+}
+
 /** PS3.15 E.3.7 lets sex and age be kept; HIPAA's safe harbour lets no age above 89 be told. */
 function characteristicsOf(item: Planned, retain: boolean): Pick<Series, 'sex' | 'ageYears'> {
   const { sex = null, ageYears = null } = item;
@@ -123,6 +131,8 @@ export class Ingest {
   private outdated: string[] = [];
   /** Ids of series that were quarantined and of which the audit log does not tell yet. */
   private readonly unlogged = new Set<string>();
+  /** Series whose faces were taken out and of which the audit log does not tell yet. */
+  private undefaced = 0;
   private flushes = 0;
   private lastFlush = Date.now();
   private readonly found = new Map<string, Series>();
@@ -226,7 +236,7 @@ export class Ingest {
     };
   }
 
-  private async record(action: 'ingest' | 'ingested', detail: AuditDetail): Promise<void> {
+  private async record(action: 'ingest' | 'ingested' | 'deface', detail: AuditDetail): Promise<void> {
     await recordAudit(this.corpus.dir, action, detail, this.options.operator ?? null);
   }
 
@@ -315,6 +325,7 @@ export class Ingest {
       this.outdated.push(voxelsPath(item.id, before.revision));
     }
     if (series.quarantined !== null) this.unlogged.add(series.id);
+    if (series.defaced) this.undefaced++;
     this.put({ series, revision, instances: item.instances });
     return true;
   }
@@ -323,6 +334,7 @@ export class Ingest {
     const { voxels, identifying, name, fields, missingSlices, shown } = item;
     const about = {
       ...{ kind: voxels.kind, name, fields, studyBodyPart, missingSlices },
+      ...(this.options.deface === true && { deface: isOfHead(item, studyBodyPart) }),
       ...(voxels.kind === 'dicom' && { burnedIn: burnedInHeader(voxels.series.header) }),
     };
     const corpus = this.corpus.dir;
@@ -428,6 +440,8 @@ export class Ingest {
     this.lastFlush = Date.now();
     if (rows.length === 0) return;
     this.flushes++;
+    if (this.undefaced > 0) await this.record('deface', { series: this.undefaced });
+    this.undefaced = 0;
     // Those that come back as they were are in the log already.
     const fresh = rows.filter(({ series }) => series.quarantined !== null && this.unlogged.delete(series.id));
     if (fresh.length > 0) {

@@ -4,6 +4,7 @@ import { planeOf } from '../volume/orientation.js';
 import type { Volume } from '../volume/volume.js';
 import { zeroFilledMask } from '../volume/zero-filled.js';
 import { type BurnedInHeader, burnedIn } from './deidentify/burned-in.js';
+import { deface } from './deidentify/deface.js';
 import { constant, noMrImage } from './label-map.js';
 import type { Series } from './series.js';
 
@@ -18,6 +19,8 @@ export interface Inspectable {
   readonly missingSlices: readonly number[];
   /** What a DICOM header says of text in the pixels. */
   readonly burnedIn?: BurnedInHeader;
+  /** Whether it is an image of the head, and its face is to be taken out. */
+  readonly deface?: boolean;
 }
 
 /** A volume on its way into the corpus, and what has been found out about it. */
@@ -67,4 +70,13 @@ function zeroFilled(seen: Inspected): Inspected {
   return { ...seen, volume: { ...seen.volume, valid } };
 }
 
-const INSPECTIONS: readonly Inspection[] = [mrImage, geometry, zeroFilled, writing];
+/** A head that no vault of a skull is found in keeps its face, and so may not be used before a person has looked at it. */
+function faceless(seen: Inspected, about: Inspectable): Inspected {
+  if (about.deface !== true) return seen;
+  const result = deface(seen.volume);
+  if (result === null) return { ...seen, quarantined: seen.quarantined ?? 'its face could not be taken out' };
+  return { ...seen, volume: result.volume, defaced: true };
+}
+
+// Writing is looked for before anything is taken out.
+const INSPECTIONS: readonly Inspection[] = [mrImage, geometry, zeroFilled, writing, faceless];
