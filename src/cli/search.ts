@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { Corpus } from '../corpus/corpus.js';
 import type { EmbedOptions } from '../models/encoder.js';
 import type { Communicator } from '../mpi/index.js';
+import type { Volume } from '../volume/volume.js';
 import { withRanks } from './ranks.js';
 import {
   CliError,
@@ -10,6 +11,7 @@ import {
   Interrupted,
   interruption,
   log,
+  oneOf,
   printJson,
   progress,
   UsageError,
@@ -127,10 +129,18 @@ export function registerSearch(program: Command): void {
   withDetail(
     program
       .command('search')
-      .description('Find series by a sentence or by an image.')
+      .description('Find series or studies by a sentence, by an image, or by both.')
       .requiredOption('--corpus <dir>', 'indexed corpus')
       .option('--text <sentence>', 'what to look for, in words')
-      .option('--image <src>', 'an image to look for: DICOM folder or file, NIfTI')
+      .option('--image <src>', 'an image to look for: DICOM folder or file, NIfTI, or the id of a series')
+      .option(
+        '--level <level>',
+        'what to rank: series or study',
+        oneOf('--level', ['series', 'study']),
+        'series',
+      )
+      .option('--hybrid', 'join the ranking by vectors with one by the words of texts and reports (BM25)')
+      .option('--exact', 'compare all vectors, also where a large index would search its nearest parts only')
       .option('--where <sql>', `only series that match, e.g. "bodyPart = 'PROSTATE'"`)
       .option('--k <n>', 'how many', wholeNumber('--k', 1), 10),
   )
@@ -138,37 +148,7 @@ export function registerSearch(program: Command): void {
       'after',
       '\nExample:\n  precess search --corpus corpus --text "axial T2-weighted prostate" --k 5',
     )
-    .action(
-      async (
-        flags: Detail & { corpus: string; text?: string; image?: string; where?: string; k: number },
-      ) => {
-        if ((flags.text === undefined) === (flags.image === undefined))
-          throw new UsageError('search: give either --text or --image');
-        if (flags.text?.trim() === '') throw new UsageError('search: --text is empty; say what to look for');
-        const { Index } = await import('../tasks/index-store.js');
-        await withCorpus(flags.corpus, async (corpus) => {
-          const index = await Index.open(corpus, detail(flags));
-          try {
-            const options = {
-              ...detail(flags),
-              k: flags.k,
-              ...(flags.where !== undefined && { where: flags.where }),
-            };
-            const hits =
-              flags.text !== undefined
-                ? await index.searchText(flags.text, options)
-                : await index.searchVolume(await onlyImage(flags.image!), options);
-            if (flags.json) printJson({ hits });
-            else if (hits.length === 0) log('search: no series match');
-            else
-              for (const { rank, score, id, series } of hits)
-                process.stdout.write(`${rank}\t${score.toFixed(3)}\t${id}\t${series.text.slice(0, 100)}\n`);
-          } finally {
-            await index.close();
-          }
-        });
-      },
-    );
+    .action(search);
 
   withDetail(
     program
@@ -184,9 +164,7 @@ export function registerSearch(program: Command): void {
       await withCorpus(flags.corpus, async (corpus) => {
         const index = await Index.open(corpus, detail(flags));
         try {
-          const volume = /^se-[0-9a-z]+$/.test(src)
-            ? await permittedVolume(corpus, src, 'describe')
-            : await onlyImage(src);
+          const volume = await imageOrSeries(corpus, src, 'describe');
           const candidates = await index.describe(volume, { ...detail(flags), k: flags.k });
           if (flags.json) printJson({ text: candidates[0]!.text, candidates });
           else
@@ -197,6 +175,53 @@ export function registerSearch(program: Command): void {
       });
     });
 }
+
+interface SearchFlags extends Detail {
+  corpus: string;
+  text?: string;
+  image?: string;
+  where?: string;
+  k: number;
+  level: 'series' | 'study';
+  hybrid?: boolean;
+  exact?: boolean;
+}
+
+async function search(flags: SearchFlags): Promise<void> {
+  const { text, image, where, k, level, hybrid = false, exact = false } = flags;
+  if (hybrid && text === undefined) throw new UsageError('search: --hybrid needs words; give --text');
+  if (hybrid ? false : (text === undefined) === (image === undefined))
+    throw new UsageError('search: give either --text or --image (both only with --hybrid)');
+  if (text?.trim() === '') throw new UsageError('search: --text is empty; say what to look for');
+  const { Index } = await import('../tasks/index-store.js');
+  await withCorpus(flags.corpus, async (corpus) => {
+    const index = await Index.open(corpus, detail(flags));
+    try {
+      const options = { ...detail(flags), k, level, hybrid, exact, ...(where !== undefined && { where }) };
+      const hits =
+        image === undefined
+          ? await index.searchText(text!, options)
+          : await index.searchVolume(await imageOrSeries(corpus, image, 'search'), {
+              ...options,
+              ...(text !== undefined && { text }),
+            });
+      if (flags.json) printJson({ hits });
+      else if (hits.length === 0) log('search: no series match');
+      else
+        for (const { rank, score, id, series } of hits) {
+          const names = level === 'study' ? `${series.studyId}\t${id}` : id;
+          const value = score.toFixed(hybrid ? 4 : 3);
+          process.stdout.write(`${rank}\t${value}\t${names}\t${series.text.slice(0, 100)}\n`);
+        }
+    } finally {
+      await index.close();
+    }
+  });
+}
+
+/** The voxels of a file or folder, or of a series of the corpus that is named by its id. */
+const imageOrSeries = (corpus: Corpus, src: string, doing: string): Promise<Volume> =>
+  /^se-[0-9a-z]+$/.test(src) ? permittedVolume(corpus, src, doing) : onlyImage(src);
 
 async function index(ranks: Communicator, flags: Detail & { corpus: string; model: string }): Promise<void> {
   const { buildIndex } = await import('../tasks/index-store.js');
@@ -226,14 +251,14 @@ async function index(ranks: Communicator, flags: Detail & { corpus: string; mode
 }
 
 /** The voxels of a series of the corpus. @throws CorpusError when its rights do not permit to look at it. */
-export async function permittedVolume(corpus: Corpus, id: string, doing: string) {
+export async function permittedVolume(corpus: Corpus, id: string, doing: string): Promise<Volume> {
   const { requireUse } = await import('../corpus/rights.js');
   requireUse([await corpus.get(id)], 'evaluate', { doing });
   return corpus.volume(id);
 }
 
 /** The one image of a source. @throws CliError when it holds several: a query is one image. */
-export async function onlyImage(src: string) {
+export async function onlyImage(src: string): Promise<Volume> {
   const { openImages } = await import('../tasks/images.js');
   const images = [];
   for await (const image of openImages(src)) {

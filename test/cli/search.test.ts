@@ -1,0 +1,67 @@
+/** precess search at both levels, by words and by image, through the real command on an index of random weights. */
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { writeAligned } from '../tasks/aligned.js';
+import { expectFailure, json, makeCorpus, precess, workFolder } from './command.js';
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+
+interface OneSeries {
+  id: string;
+  studyId: string;
+  text: string;
+}
+interface Hit {
+  id: string;
+  score: number;
+  rank: number;
+  series: OneSeries;
+}
+let corpus = '';
+let all: OneSeries[] = [];
+
+beforeAll(async () => {
+  const dir = await workFolder();
+  corpus = await makeCorpus(dir, 2);
+  const model = join(dir, 'model.safetensors');
+  await writeAligned(model);
+  await json('index', '--corpus', corpus, '--model', model, '--threads', '1');
+  all = (await json<{ series: OneSeries[] }>('corpus', 'ls', '--corpus', corpus)).series;
+});
+
+const args = (...more: string[]): string[] => ['search', '--corpus', corpus, '--threads', '1', ...more];
+const search = async (...more: string[]): Promise<Hit[]> =>
+  (await json<{ hits: Hit[] }>(...args('--k', '100', ...more))).hits;
+
+describe('precess search', () => {
+  it('finds a series and its study by the image of the series, named by its id', async () => {
+    const one = all.at(-1)!;
+    const [first] = await search('--image', one.id);
+    expect(first).toMatchObject({ id: one.id, rank: 1, score: expect.closeTo(1, 4) as number });
+    const studies = await search('--image', one.id, '--level', 'study');
+    expect(studies.map(({ series }) => series.studyId).sort()).toEqual(
+      [...new Set(all.map(({ studyId }) => studyId))].sort(),
+    );
+    // Each study is shown by its series that the search by series has first.
+    const order = (await search('--image', one.id)).map(({ id }) => id);
+    for (const { id, series } of studies) {
+      const own = all.filter(({ studyId }) => studyId === series.studyId).map((s) => order.indexOf(s.id));
+      expect(order.indexOf(id)).toBe(Math.min(...own));
+    }
+  });
+
+  it('puts the series with the words first in a hybrid search, by text alone or with an image', async () => {
+    const { id, text } = all[0]!;
+    const [first] = await search('--text', text, '--hybrid', '--where', `id = '${id}'`);
+    expect(first!.score).toBeCloseTo(2 / 61, 10);
+    const [both] = await search('--text', text, '--image', id, '--hybrid');
+    expect(both!.id).toBe(id);
+  });
+
+  it('says what is wrong', async () => {
+    expectFailure(await precess(...args('--image', 'x', '--hybrid')), 2, /--hybrid needs words/);
+    expectFailure(await precess(...args('--image', 'x', '--text', 'y')), 2, /either --text or --image/);
+    expectFailure(await precess(...args('--text', 'x', '--level', 'patient')), 2, /series, study/);
+    expectFailure(await precess(...args('--text', 'x', '--where', 'organ = 1')), 1, /columns are/);
+  });
+});
