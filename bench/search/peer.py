@@ -1,0 +1,48 @@
+"""faiss on the vectors of bench/search/run.mjs: one query at a time, brute force and an inverted file (IVF, flat)."""
+
+import json
+import sys
+import time
+
+import faiss
+import numpy as np
+
+folder, dim, lists = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+vectors = np.fromfile(f"{folder}/vectors.f32", np.float32).reshape(-1, dim)
+queries = np.fromfile(f"{folder}/queries.f32", np.float32).reshape(-1, dim)
+with open(f"{folder}/truth.json") as file:
+    truth = json.load(file)
+
+
+def ask(index):
+    times, shared = [], 0
+    for turn in range(2):  # the first turn warms up
+        times, shared = [], 0
+        for query, right in zip(queries, truth):
+            began = time.perf_counter()
+            _, ids = index.search(query[None], 10)
+            times.append(1000 * (time.perf_counter() - began))
+            shared += len(set(ids[0].tolist()) & set(right)) / 10
+    times.sort()
+    return {
+        "p50": times[len(times) // 2],
+        "p95": times[int(0.95 * len(times))],
+        "recall": shared / len(truth),
+    }
+
+
+result = {}
+flat = faiss.IndexFlatIP(dim)
+flat.add(vectors)
+result["faiss, brute force"] = {**ask(flat), "build": 0}
+del flat
+began = time.perf_counter()
+ivf = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
+ivf.cp.max_points_per_centroid = 64
+ivf.train(vectors[np.random.default_rng(1).choice(len(vectors), min(len(vectors), 64 * lists), replace=False)])
+ivf.add(vectors)
+built = time.perf_counter() - began
+for probes in (8, 24):
+    ivf.nprobe = probes
+    result[f"faiss, IVF flat, {probes} of {lists} lists"] = {**ask(ivf), "build": built}
+print(json.dumps(result))
