@@ -1,9 +1,12 @@
 /** `precess ingest`: files and folders into a corpus. */
+import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import type { IngestOptions, IngestProgress, Ingested } from '../corpus/index.js';
+import type { Communicator } from '../mpi/index.js';
 import { rightsFrom, type RightsOptions, withRights } from './corpus-rights.js';
 import { ingestFromPacs, type PacsFlags, withPacs } from './ingest-pacs.js';
 import { logReports, type ReportFlags, reportsFrom, withReports } from './ingest-reports.js';
+import { withRanks } from './ranks.js';
 import {
   CliError,
   Interrupted,
@@ -62,7 +65,7 @@ export function registerIngest(program: Command): void {
     .option('--no-dates', 'keep no day of the study (else it is moved by days that only the key tells)')
     .option(
       '--workers <n>',
-      'threads that read and store voxels (default: one a core)',
+      'threads that read and store voxels (default: one a core), on each rank under mpirun',
       wholeNumber('--workers', 1, 256),
     )
     .option('--operator <name>', 'who does it, for the audit log')
@@ -74,10 +77,23 @@ export function registerIngest(program: Command): void {
         '  precess ingest --listen 11112 --aet PRECESS --corpus corpus\n\n' +
         'Running it again adds nothing twice. The key in the corpus makes the ids: keep it private and keep it.\n',
     )
-    .action(run);
+    .action((sources: string[], options: Options) =>
+      withRanks((ranks) => (ranks.rank === 0 ? run(sources, options, ranks) : help(options, ranks))),
+    );
 }
 
-async function run(sources: string[], options: Options): Promise<void> {
+/** Stores series for rank 0, which alone speaks and knows when to stop. */
+async function help({ workers }: Options, ranks: Communicator): Promise<void> {
+  const { storeForRank0 } = await import('../corpus/index.js');
+  const stop = interruption('');
+  try {
+    await storeForRank0(ranks, workers ?? workersHere());
+  } finally {
+    stop.done();
+  }
+}
+
+async function run(sources: string[], options: Options, ranks: Communicator): Promise<void> {
   const { text, workers } = options;
   if (text !== 'report' && text !== 'header')
     throw new UsageError(`--text is "report" or "header", got "${text}"`);
@@ -100,6 +116,7 @@ async function run(sources: string[], options: Options): Promise<void> {
       ...(!options.dates && { dates: false }),
       ...(options.retainCharacteristics === true && { retainCharacteristics: true }),
       ...(workers !== undefined && { workers }),
+      ...(ranks.size > 1 && { ranks, workers: workers ?? workersHere() }),
       signal: stop.signal,
       onProgress: (step) => bars.show(step),
     };
@@ -120,6 +137,12 @@ async function run(sources: string[], options: Options): Promise<void> {
       `ingest: the sources must hold MR series, but none of ${result.skipped.length} files is usable ` +
         `(${reasons(result).slice(0, 3).join('; ')}); name a folder with MR images in DICOM, NIfTI or another volume format`,
     );
+}
+
+/** A rank's share of the cores of its machine. */
+function workersHere(): number {
+  const here = Number(process.env.OMPI_COMM_WORLD_LOCAL_SIZE ?? process.env.MPI_LOCALNRANKS ?? 1);
+  return Math.max(1, Math.floor(availableParallelism() / (here > 0 ? here : 1)));
 }
 
 /** One bar for each phase, in turn. */

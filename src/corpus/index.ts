@@ -18,6 +18,7 @@ export { exportDicom } from './export-dicom.js';
 export { deidentifyDicom } from './deidentify/dicom.js';
 export { type DeidentifyOptions } from './deidentify/profile.js';
 export { ingestReceived, type ReceivedOptions, type Receiving } from './ingest-received.js';
+export { storeForRank0 } from './rank-pool.js';
 export { ingest, type Ingested, type IngestOptions, type IngestProgress } from './ingest.js';
 export { type LedgerEntry, readLedger, type RightsChange, setRights } from './ledger.js';
 export {

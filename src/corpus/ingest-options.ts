@@ -1,4 +1,5 @@
 /** What an ingest is told, and what it tells. */
+import type { Communicator } from '../mpi/index.js';
 import type { ReportOptions, ReportSummary } from './reports/studies.js';
 import type { GivenRights } from './rights.js';
 import type { Series } from './series.js';
@@ -37,6 +38,11 @@ export interface IngestOptions {
   readonly deface?: boolean;
   /** Threads that read, inspect and write voxels; one a core where not given. Below 2 the calling thread does it. */
   readonly workers?: number;
+  /**
+   * The processes that store series together, this one being rank 0; the others call `storeForRank0` meanwhile. Alone where
+   * not given.
+   */
+  readonly ranks?: Communicator;
   readonly onProgress?: (progress: IngestProgress) => void;
   /** Stops after the series at hand; what is stored by then is complete. */
   readonly signal?: AbortSignal;

@@ -16,8 +16,9 @@ import { lock } from './lock.js';
 import { MetadataTable } from './metadata-csv.js';
 import type { Plan, Planned } from './plan.js';
 import { bySeries, studyBodyParts } from './plan-order.js';
-import { DEFAULT_WORKERS, StorePool } from './pool.js';
+import { DEFAULT_WORKERS, type SeriesStorer, StorePool } from './pool.js';
 import { type Pseudonyms, readKey, readPseudonyms } from './pseudonym.js';
+import { RankPool } from './rank-pool.js';
 import { cleanReport } from './report.js';
 import type { Reports } from './reports/read.js';
 import { reportText } from './reports/store.js';
@@ -75,18 +76,22 @@ export async function withIngest(
   skipped: Skipped[],
   work: (ingest: Ingest) => Promise<Ingested>,
 ): Promise<Ingested> {
-  const corpus = await Corpus.create(options.corpus);
+  const { ranks, workers = DEFAULT_WORKERS } = options;
+  const shared = ranks === undefined || ranks.size === 1 ? null : new RankPool(ranks, workers);
+  let corpus: Corpus | null = null;
   try {
+    corpus = await Corpus.create(options.corpus);
     const unlock = await lock(corpus.dir).catch((error: unknown) => {
       throw writeFailure('ingest', options.corpus, error);
     });
     try {
-      return await work(new Ingest(corpus, options, skipped));
+      return await work(new Ingest(corpus, options, skipped, shared));
     } finally {
       await unlock();
     }
   } finally {
-    corpus.close();
+    await shared?.close();
+    corpus?.close();
     await closeArchives();
   }
 }
@@ -146,6 +151,8 @@ export class Ingest {
     readonly corpus: Corpus,
     readonly options: IngestOptions,
     readonly skipped: Skipped[],
+    /** Where series are stored; threads of each storeAll's own where null. */
+    private readonly shared: SeriesStorer | null = null,
   ) {}
 
   /** All files at once, of sources of these names. */
@@ -269,7 +276,7 @@ export class Ingest {
         finished(same.length);
       }
     }
-    const pool = new StorePool(Math.min(workers, wanted.length));
+    const pool = this.shared ?? new StorePool(Math.min(workers, wanted.length));
     let next = 0;
     const lane = async (): Promise<void> => {
       while (next < wanted.length && !signal?.aborted) {
@@ -293,7 +300,7 @@ export class Ingest {
       );
       for (const one of lanes) if (one.status === 'rejected') throw one.reason;
     } finally {
-      await pool.close();
+      if (pool !== this.shared) await pool.close();
     }
   }
 
@@ -305,7 +312,7 @@ export class Ingest {
   /** Whether the series is in the corpus now; where it is not, the reason is among the skipped. */
   private async store(
     item: Planned,
-    pool: StorePool,
+    pool: SeriesStorer,
     key: Uint8Array,
     studyParts: ReadonlyMap<string, string>,
   ): Promise<boolean> {

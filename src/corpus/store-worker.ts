@@ -1,22 +1,17 @@
 /** The thread that stores series, one message a series. */
-import { parentPort } from 'node:worker_threads';
-import { storeSeries, type StoredVoxels, type StoreTask } from './store-series.js';
+import { parentPort, workerData } from 'node:worker_threads';
+import { answerOf } from './store-answer.js';
+import { storeSeries, type StoreTask } from './store-series.js';
 
-/** `failed` is an error that must stop the ingest, such as a full disk. */
-export type StoreAnswer =
-  | { readonly stored: StoredVoxels | string }
-  | { readonly failed: { readonly message: string; readonly code: string | undefined } };
+/** How often a thread says that it is not caught in a decoder. */
+const BEAT_MS = 500;
 
 const port = parentPort;
 if (port === null) throw new Error('internal: the worker must be started as a thread');
 
+const beats = new Int32Array(workerData as SharedArrayBuffer);
+setInterval(() => Atomics.add(beats, 0, 1), BEAT_MS).unref();
+
 port.on('message', (task: StoreTask) => {
-  storeSeries(task).then(
-    (stored) => port.postMessage({ stored } satisfies StoreAnswer),
-    (error: unknown) => {
-      const message = error instanceof Error ? error.message : String(error);
-      const { code } = error as NodeJS.ErrnoException;
-      port.postMessage({ failed: { message, code } } satisfies StoreAnswer);
-    },
-  );
+  void answerOf(storeSeries(task)).then((answer) => port.postMessage(answer));
 });
