@@ -69,9 +69,9 @@ const gapsOf = (one) => {
 let found = 0;
 const lost = [];
 for (const one of truth.series) {
-  const rows = [...(rowsOf.get(one.path) ?? [])].sort((a, b) =>
-    a.plane < b.plane ? -1 : a.plane > b.plane ? 1 : 0,
-  );
+  // Ids differ from corpus to corpus, so that their order says nothing.
+  const place = ({ plane, axes }) => [plane, ...axes.map(({ index }) => index)].join('/');
+  const rows = [...(rowsOf.get(one.path) ?? [])].sort((a, b) => (place(a) < place(b) ? -1 : 1));
   if (rows.length === 0) lost.push(one.path);
   for (const row of rows) {
     if (!one.alone) found++;
