@@ -7,6 +7,7 @@ import { registerEvaluate } from './evaluate.js';
 import { registerExport } from './export.js';
 import { registerFit } from './fit.js';
 import { registerGround } from './ground.js';
+import { registerImport } from './import.js';
 import { registerIngest } from './ingest.js';
 import { registerPredict } from './predict.js';
 import { registerRuns } from './runs.js';
@@ -35,6 +36,7 @@ registerFit(program);
 registerPredict(program);
 registerEvaluate(program);
 registerExport(program);
+registerImport(program);
 for (const command of program.commands) command.exitOverride();
 
 /** Runs the command line and returns the exit status: 0 success, 1 failure, 2 usage, 130 interrupted. */
