@@ -75,7 +75,7 @@ function faceless(seen: Inspected, about: Inspectable): Inspected {
   if (about.deface !== true) return seen;
   const result = deface(seen.volume);
   if (result === null) return { ...seen, quarantined: seen.quarantined ?? 'its face could not be taken out' };
-  return { ...seen, volume: result.volume, defaced: true };
+  return { ...seen, volume: result.volume, defaced: result.removed > 0 };
 }
 
 // Writing is looked for before anything is taken out.

@@ -102,6 +102,17 @@ describe('deface', () => {
     120_000,
   );
 
+  it.skipIf(none)('leaves a brain alone whose skull and face are gone', async () => {
+    for (const name of ['FLAIR', 'MNI152_2009_template']) {
+      const path = join(dataDir()!, 'brain-niivue', `${name}.nii.gz`);
+      const volume = (await readNiftiFile(path)).frame(0);
+      expect(deface(volume)).toMatchObject({ removed: 0 });
+    }
+    // With its head around it, a brain in the same place is no such image.
+    const whole = (await readNiftiFile(join(dataDir()!, 'brain-niivue', 'chris_t1.nii.gz'))).frame(0);
+    expect(deface(whole)!.removed).toBeGreaterThan(0.05 * whole.data.length);
+  });
+
   it('finds no vault in what is no head', () => {
     expect(deface(image([80, 80, 40]))).toBeNull();
     const empty = image([40, 40, 20]);

@@ -46,13 +46,15 @@ export interface Defaced {
   readonly vault: Vault;
 }
 
-/** A head with removed voxels 0 and not valid; null where no vault of a skull is found, and nothing can be removed. */
+/** A head with removed voxels 0 and not valid, untouched where skull and face are gone already; null where no vault of a skull is found, and nothing can be removed. */
 export function deface(volume: Volume): Defaced | null {
   const grid = gridOf(volume);
   const head = closed(largestPart(grid), grid.shape);
   const vault = vaultOf(head, grid);
   if (vault === null) return null;
-  const depth = distanceTo(airAround(head, grid.shape), grid.shape);
+  const air = airAround(head, grid.shape);
+  if (isStripped(air, grid, vault)) return { volume, removed: 0, vault };
+  const depth = distanceTo(air, grid.shape);
   return { ...without(volume, grid, depth, vault), vault };
 }
 
@@ -144,6 +146,33 @@ function airAround(head: Uint8Array, shape: Vec3): Uint8Array {
       queue[size++] = n;
     }
   return air;
+}
+
+/** Air of little but zeros, and less of a head than this where the face would be: both were taken out before. */
+const STRIPPED = { air: 0.99, faceMm3: 10_000 } as const;
+
+/** Whether skull and face were taken out before: under the surface is brain then, and it must stay. */
+function isStripped(air: Uint8Array, grid: Grid, vault: Vault): boolean {
+  const [ni, nj] = grid.shape;
+  let [around, zeros, face] = [0, 0, 0];
+  for (let n = 0; n < air.length; n++) {
+    if (air[n] === 1) {
+      around++;
+      if (grid.values[n] === 0) zeros++;
+      continue;
+    }
+    const j = Math.floor(n / ni) % nj;
+    const k = Math.floor(n / (ni * nj));
+    if (isFar(grid.origin[1] + j * CELL - vault.y, vault.z - grid.origin[2] - k * CELL, vault)) face++;
+  }
+  return zeros >= STRIPPED.air * around && face * CELL ** 3 < STRIPPED.faceMm3;
+}
+
+/** Whether a place so far ahead of and below the centre is outside what is kept in its direction. */
+function isFar(ahead: number, down: number, { radius }: Vault): boolean {
+  const angle = (Math.atan2(down, ahead) * 180) / Math.PI;
+  if (angle < ZONE.from || angle > ZONE.to) return false;
+  return Math.hypot(ahead, down) / radius > KEPT.find(([upTo]) => angle < upTo)![1];
 }
 
 /** Morphological closing by a ball. */
@@ -256,8 +285,7 @@ function isFace([x, y, z]: Vec3, grid: Grid, depth: Float32Array, vault: Vault):
   const [ahead, down] = [y - vault.y, vault.z - z];
   const angle = (Math.atan2(down, ahead) * 180) / Math.PI;
   if (angle < ZONE.from || angle > ZONE.to) return false;
-  const radii = Math.hypot(ahead, down) / vault.radius;
-  if (radii > KEPT.find(([upTo]) => angle < upTo)![1]) return true;
+  if (isFar(ahead, down, vault)) return true;
   if (ahead < LAYER_FROM * vault.radius) return false;
   const [i, j, k] = [x - grid.origin[0], y - grid.origin[1], z - grid.origin[2]].map((mm) =>
     Math.round(mm / CELL),
