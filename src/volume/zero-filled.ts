@@ -103,15 +103,18 @@ function spread(voxels: Uint8Array, shape: Vec3, axis: 0 | 1 | 2, value: 0 | 1):
   const stride = axis === 0 ? 1 : axis === 1 ? shape[0] : shape[0] * shape[1];
   const length = shape[axis];
   const other = 1 - value;
-  for (let start = 0; start < voxels.length; start++) {
-    // Only where a line begins.
-    if (Math.floor(start / stride) % length !== 0) continue;
-    let before = other;
-    for (let n = 0, at = start; n < length; n++, at += stride) {
-      const here = voxels[at]!;
-      const after = n + 1 < length ? voxels[at + stride]! : other;
-      if (before === value || after === value) voxels[at] = value;
-      before = here;
+  // Rows of voxels that are side by side in memory advance together.
+  const before = new Uint8Array(stride);
+  for (let first = 0; first < voxels.length; first += stride * length) {
+    before.fill(other);
+    for (let n = 0, row = first; n < length; n++, row += stride) {
+      const isLast = n + 1 === length;
+      for (let i = 0; i < stride; i++) {
+        const at = row + i;
+        const here = voxels[at]!;
+        if (before[i] === value || (!isLast && voxels[at + stride] === value)) voxels[at] = value;
+        before[i] = here;
+      }
     }
   }
 }

@@ -126,14 +126,16 @@ function whites(slice: Voxels, valid: Voxels | null): White[] {
   if (!(max > min)) return [];
   const bar = min + WHITE * (max - min);
   const most = mostFrequent(slice, min + 0.3 * (max - min), max);
-  const masks = [(value: number): boolean => value >= bar];
+  const ranges: [least: number, most: number, top: number][] = [[bar, Infinity, max]];
   // One value for a hundred pixels and more is drawn rather than measured.
-  if (most[1] >= 60) masks.push((value) => value === most[0]);
-  return masks.flatMap((isWhite, at) => {
+  if (most[1] >= 60) ranges.push([most[0], most[0], most[0]]);
+  return ranges.flatMap(([least, greatest, top]) => {
     const mask = new Uint8Array(slice.length);
     let count = 0;
-    for (let n = 0; n < slice.length; n++) if (isWhite(slice[n]!)) count += mask[n] = 1;
-    const top = at === 0 ? max : most[0];
+    for (let n = 0; n < slice.length; n++) {
+      const value = slice[n]!;
+      if (value >= least && value <= greatest) count += mask[n] = 1;
+    }
     return count < 20 || count > slice.length * 0.1 ? [] : [{ mask, dark: min + DARK * (top - min) }];
   });
 }
@@ -170,8 +172,8 @@ const MOST_BOXES = 4000;
 function boxesOf(mask: Uint8Array, ni: number, nj: number): Box[] {
   const seen = new Uint8Array(mask.length);
   const boxes: Box[] = [];
-  for (let start = 0; start < mask.length; start++) {
-    if (mask[start] === 0 || seen[start] === 1) continue;
+  for (let start = mask.indexOf(1); start !== -1; start = mask.indexOf(1, start + 1)) {
+    if (seen[start] === 1) continue;
     const pixels = [start];
     seen[start] = 1;
     const box: Box = { left: ni, right: -1, top: nj, bottom: -1, pixels };
