@@ -39,6 +39,14 @@ const configSchema = z.object({
   textHeads: z.number(),
   textLength: z.number(),
 });
+/** What the headers of format 1 said of rights; which series the weights had seen was not kept. */
+const firstSchema = z.object({
+  format: z.literal(1),
+  config: configSchema,
+  tokenizer: z.custom<TokenizerJson>().nullable(),
+  step: z.number(),
+  rights: z.array(z.object({ licence: z.string(), use: z.array(z.string()) })),
+});
 const headerSchema = z.object({
   format: z.literal(2),
   config: configSchema,
@@ -48,12 +56,37 @@ const headerSchema = z.object({
   textEncoder: externalTextSchema.optional(),
 });
 
+/** The format that is written. 1 had no provenance. */
+const FORMAT = 2;
+
+/**
+ * Of weights of which only the licences are known: nobody can say any more which series they saw, so no use is
+ * permitted that has to be answered for.
+ */
+function unknownProvenance(rights: readonly { readonly licence: string }[]): Provenance {
+  const licences = rights.length > 0 ? [...new Set(rights.map(({ licence }) => licence))] : ['unknown'];
+  return {
+    runs: [{ id: 'unknown', kind: 'unknown' }],
+    sources: licences.map((licence) => ({
+      source: 'unknown',
+      licence,
+      use: [],
+      reference: null,
+      expires: null,
+      attribution: null,
+      series: 0,
+    })),
+    series: 0,
+    seen: '',
+  };
+}
+
 export const MODEL_FILE = 'model.safetensors';
 
 /** Writes a model file; it appears only when complete. */
 export async function writeModel(path: string, model: ModelFile): Promise<void> {
   const { config, tokenizer, step, provenance, textEncoder } = model;
-  const header = JSON.stringify({ format: 2, config, tokenizer, step, provenance, textEncoder });
+  const header = JSON.stringify({ format: FORMAT, config, tokenizer, step, provenance, textEncoder });
   await writeSafetensors(path, [...model.tensors.values()], { precess: header });
 }
 
@@ -68,12 +101,26 @@ export async function openModel(path: string): Promise<ModelFile> {
     throw new ModelError(
       `model: ${file} holds weights but was not written by precess; give a precess run or model`,
     );
-  const header = headerSchema.safeParse(parsed(metadata.precess));
-  if (!header.success)
+  const content = parsed(metadata.precess);
+  const first = firstSchema.safeParse(content);
+  if (first.success) {
+    const { config, tokenizer, step, rights } = first.data;
+    return { config, tokenizer, step, provenance: unknownProvenance(rights), tensors, path: file };
+  }
+  const header = headerSchema.safeParse(content);
+  if (!header.success) {
+    const format = z.object({ format: z.number() }).safeParse(content).data?.format;
+    if (format !== undefined && format > FORMAT)
+      throw new ModelError(
+        `model: ${file} must be of format ${FORMAT} or earlier, got ${format}, which a later version wrote; update precess`,
+      );
+    // Either format's own complaint tells more than that it is not the other.
+    const issue = (format === 1 ? first.error : header.error).issues[0];
     throw new ModelError(
-      `model: ${file} has a header this version cannot read (${header.error.issues[0]?.path.join('.') ?? '?'}: ` +
-        `${header.error.issues[0]?.message ?? '?'}); use the precess version that wrote it`,
+      `model: ${file} has a header this version cannot read (${issue?.path.join('.') ?? '?'}: ` +
+        `${issue?.message ?? '?'}); use the precess version that wrote it`,
     );
+  }
   const { config, tokenizer, step, provenance, textEncoder } = header.data;
   return { config, tokenizer, step, provenance, tensors, path: file, ...(textEncoder && { textEncoder }) };
 }
