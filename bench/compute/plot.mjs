@@ -17,8 +17,13 @@ function ticks(low, high, count) {
 }
 
 const label = (value) => {
-  if (value >= 1e12) return `${Number((value / 1e12).toPrecision(3))}T`;
-  if (value >= 1e3) return `${Number((value / 1e3).toPrecision(3))}k`;
+  for (const [unit, letter] of [
+    [1e15, 'P'],
+    [1e12, 'T'],
+    [1e9, 'G'],
+    [1e3, 'k'],
+  ])
+    if (value >= unit) return `${Number((value / unit).toPrecision(3))}${letter}`;
   return String(Number(value.toPrecision(3)));
 };
 
