@@ -3,7 +3,6 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { deface } from '../../src/corpus/deidentify/deface.js';
-import { distanceTo } from '../../src/corpus/deidentify/distance.js';
 import { ingest, readAudit } from '../../src/corpus/index.js';
 import { readNiftiFile } from '../../src/formats/nifti/index.js';
 import { type Acquisition, FREESURFER_TISSUES, simulateFromLabels } from '../../src/simulate/index.js';
@@ -54,22 +53,6 @@ function nodded({ affine }: Volume, centre: Vec3, degrees: number): Volume['affi
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
 describe('deface', () => {
-  it('knows distances', () => {
-    const shape: Vec3 = [7, 5, 6];
-    const from = new Uint8Array(7 * 5 * 6);
-    const points = [
-      [1, 2, 3],
-      [6, 0, 5],
-    ] as const;
-    for (const [i, j, k] of points) from[i + 7 * (j + 5 * k)] = 1;
-    const distance = distanceTo(from, shape);
-    for (let n = 0; n < from.length; n++) {
-      const [i, j, k] = [n % 7, Math.floor(n / 7) % 5, Math.floor(n / 35)];
-      const nearest = Math.min(...points.map(([a, b, c]) => Math.hypot(i - a, j - b, k - c)));
-      expect(distance[n]).toBeCloseTo(nearest, 5);
-    }
-  });
-
   it.skipIf(none)(
     'keeps 99.9 % of the brain and removes the front of the face',
     async () => {

@@ -7,8 +7,8 @@
  * skin that is thin at the forehead and thicker below it. Angles and distances were chosen on label maps of 16 heads.
  */
 import { apply, invert } from '../../volume/affine.js';
+import { distanceMm } from '../../volume/distance.js';
 import type { Vec3, Volume } from '../../volume/volume.js';
-import { distanceTo } from './distance.js';
 
 /** Cells of the grid that the head is looked at on, mm. */
 const CELL = 3;
@@ -54,7 +54,7 @@ export function deface(volume: Volume): Defaced | null {
   if (vault === null) return null;
   const air = airAround(head, grid.shape);
   if (isStripped(air, grid, vault)) return { volume, removed: 0, vault };
-  const depth = distanceTo(air, grid.shape);
+  const depth = distanceMm(air, grid.shape, CELLS);
   return { ...without(volume, grid, depth, vault), vault };
 }
 
@@ -175,12 +175,15 @@ function isFar(ahead: number, down: number, { radius }: Vault): boolean {
   return Math.hypot(ahead, down) / radius > KEPT.find(([upTo]) => angle < upTo)![1];
 }
 
+/** Distances are counted in cells. */
+const CELLS: Vec3 = [1, 1, 1];
+
 /** Morphological closing by a ball. */
 function closed(mask: Uint8Array, shape: Vec3): Uint8Array {
   const reach = CLOSE_MM / CELL;
-  const near = distanceTo(mask, shape);
+  const near = distanceMm(mask, shape, CELLS);
   const far = near.map((distance) => (distance > reach ? 1 : 0));
-  const inside = distanceTo(Uint8Array.from(far), shape);
+  const inside = distanceMm(far, shape, CELLS);
   return Uint8Array.from(inside, (distance, n) => (distance > reach || mask[n] === 1 ? 1 : 0));
 }
 
@@ -261,7 +264,7 @@ function leastSquares(points: readonly (readonly [number, number])[]): Vault | n
 function without(
   volume: Volume,
   grid: Grid,
-  depth: Float32Array,
+  depth: Float64Array,
   vault: Vault,
 ): { volume: Volume; removed: number } {
   const { shape, affine } = volume;
@@ -281,7 +284,7 @@ function without(
   return { volume: { ...volume, data, valid }, removed };
 }
 
-function isFace([x, y, z]: Vec3, grid: Grid, depth: Float32Array, vault: Vault): boolean {
+function isFace([x, y, z]: Vec3, grid: Grid, depth: Float64Array, vault: Vault): boolean {
   const [ahead, down] = [y - vault.y, vault.z - z];
   const angle = (Math.atan2(down, ahead) * 180) / Math.PI;
   if (angle < ZONE.from || angle > ZONE.to) return false;
