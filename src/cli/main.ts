@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { launchedRank } from '../mpi/index.js';
 import { registerCorpus } from './corpus.js';
+import { registerDeidentify } from './deidentify.js';
 import { registerDemo } from './demo.js';
 import { registerEvaluate } from './evaluate.js';
 import { registerExport } from './export.js';
@@ -28,6 +29,7 @@ const program = new Command('precess')
 registerDemo(program);
 registerIngest(program);
 registerCorpus(program);
+registerDeidentify(program);
 registerTraining(program);
 registerRuns(program);
 registerSearch(program);

@@ -1,7 +1,8 @@
-/** Runs `precess ingest` and `precess corpus` in the test's own process. */
+/** Runs `precess ingest`, `precess corpus` and `precess deidentify` in the test's own process. */
 import { Command } from 'commander';
 import { vi } from 'vitest';
 import { registerCorpus } from '../../src/cli/corpus.js';
+import { registerDeidentify } from '../../src/cli/deidentify.js';
 import { registerIngest } from '../../src/cli/ingest.js';
 
 /** What the last `run` wrote, also where it failed. */
@@ -19,6 +20,7 @@ export async function run(...args: string[]): Promise<{ stdout: string; stderr: 
     const program = new Command('precess').exitOverride();
     registerIngest(program);
     registerCorpus(program);
+    registerDeidentify(program);
     await program.parseAsync(args, { from: 'user' });
   } finally {
     vi.restoreAllMocks();

@@ -2,7 +2,7 @@
 import { identifying } from '../../formats/dicom/identifying.js';
 import { type DicomNode, encodeTree, isText, readTree, textNode } from '../../formats/dicom/tree.js';
 import { vrOf } from '../../formats/dicom/dictionary.js';
-import { imagingTerms } from '../../text/terms.js';
+import { imagingTerms, manufacturerOf } from '../../text/terms.js';
 import { dicomPatient, Pseudonyms } from '../pseudonym.js';
 import { cleanReport, withoutIdentifying } from '../report.js';
 import { daysBack, isOfStandard, movedDate, movedDateTime, movedTime, uidFor } from './keyed.js';
@@ -21,6 +21,8 @@ const PATIENT_NAME = 0x00100010;
 const PATIENT_ID = 0x00100020;
 const PATIENT_AGE = 0x00101010;
 const STUDY_TIME = 0x00080030;
+const MANUFACTURER = 0x00080070;
+const BODY_PART = 0x00180015;
 const STUDY_UID = 0x0020000d;
 const CHARSET = 0x00080005;
 const OLDEST = 90;
@@ -253,6 +255,11 @@ function unlisted(node: DicomNode, context: Context): DicomNode | null {
   if (/^(DA|DT|TM)$/.test(vr))
     return context.options.modifiedDates ? textNode(tag, vr, moved(vr, text, context)) : null;
   if (vr === 'UI') return text.split('\\').every(isOfStandard) ? node : mapped(node, context);
+  // Whoever fills these in may write anything.
+  if (tag === MANUFACTURER) return textNode(tag, vr, manufacturerOf(text));
+  if (tag === BODY_PART)
+    return textNode(tag, vr, vocabulary(text, context).toUpperCase().slice(0, 16).trim());
+  if (/^(LO|LT|ST|UC|UT)$/.test(vr)) return textNode(tag, vr, vocabulary(text, context));
   const kept = text.split('\\').map((one) => {
     const value = one.trim();
     if (vr === 'DS' || vr === 'IS')
