@@ -1,19 +1,23 @@
 // DICOM series to stored volumes: `precess ingest` beside dcm2niix and beside pydicom with zarr, each in a process of its
-// own, in turns; and the header scan of many files.
-//   npm run bench:ingest -- [--repeats 3] [--series 24] [--files 100000]
-// Needs dcm2niix on the PATH, and in PRECESS_PYTHON a Python with pydicom, zarr and numpy; what is missing is left out.
-// Times are of the processor, so that other work of the machine counts little, and all programs count as on one core.
+// own, in turns, on simulated and on real series; and the header scan of many files.
+//   npm run bench:ingest -- [--repeats 5] [--series 24] [--files 100000]
+// Needs dcm2niix on the PATH, and in PRECESS_PYTHON a Python with pydicom, zarr and numpy; real series are those of
+// PRECESS_DATA. What is missing is left out.
+// Every program runs on one thread. `cpu` is seconds of its processor, so that other work of the machine counts little;
+// `start` is what a program takes for a single small series, `perSeries` the rest of its time over the rest of the series.
 // Prints one JSON document.
 import { spawnSync } from 'node:child_process';
-import { link, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
+import { link, mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { writeSeries } from './series.mjs';
 
 const { values } = parseArgs({
   options: {
-    repeats: { type: 'string', default: '3' },
+    repeats: { type: 'string', default: '5' },
     series: { type: 'string', default: '24' },
     files: { type: 'string', default: '100000' },
   },
@@ -21,40 +25,89 @@ const { values } = parseArgs({
 const dist = (path) => new URL(`../../dist/${path}`, import.meta.url).href;
 const bin = fileURLToPath(new URL('../../bin/precess', import.meta.url));
 const peer = fileURLToPath(new URL('peer.py', import.meta.url));
-const { newUid, writeDicomSeries } = await import(dist('formats/dicom/index.js'));
+const python = process.env.PRECESS_PYTHON;
 
+const programs = {
+  precess: (source, out) => [
+    ...[process.execPath, bin, 'ingest', ...source, '--corpus', out],
+    ...['--workers', '1'],
+  ],
+  'dcm2niix -z n': ([source], out) => ['dcm2niix', '-z', 'n', '-b', 'y', '-f', '%j_%s', '-o', out, source],
+  'dcm2niix -z y': ([source], out) => ['dcm2niix', '-z', 'y', '-b', 'y', '-f', '%j_%s', '-o', out, source],
+  ...(python && { 'pydicom + zarr': ([source], out) => [python, peer, source, out] }),
+};
 const dir = await mkdtemp(join(tmpdir(), 'precess-ingest-'));
 try {
-  const source = join(dir, 'in');
-  const bytes = await writeSeries(source, Number(values.series));
-  const programs = {
-    precess: (out) => [process.execPath, bin, 'ingest', source, '--corpus', out, '--workers', '1'],
-    'dcm2niix -z n': (out) => ['dcm2niix', '-z', 'n', '-b', 'y', '-f', '%j_%s', '-o', out, source],
-    'dcm2niix -z y': (out) => ['dcm2niix', '-z', 'y', '-b', 'y', '-f', '%j_%s', '-o', out, source],
-    ...(process.env.PRECESS_PYTHON && {
-      'pydicom + zarr': (out) => [process.env.PRECESS_PYTHON, peer, source, out],
-    }),
-  };
+  const sources = await sourcesIn(dir);
+  // source → program → runs
   const runs = {};
   for (let repeat = 0; repeat < Number(values.repeats); repeat++)
-    for (const [name, command] of Object.entries(programs)) {
-      const out = join(dir, 'out');
-      await mkdir(out);
-      const run = timed(command(out));
-      if (run !== null) (runs[name] ??= []).push(run);
-      await rm(out, { recursive: true });
-    }
-  const series = {};
-  for (const [name, all] of Object.entries(runs)) {
-    const cpu = median(all.map((one) => one.cpu));
-    series[name] = { cpuSeconds: cpu, wallSeconds: median(all.map((one) => one.wall)) };
-    series[name].ratio = Number((cpu / median(runs.precess.map((one) => one.cpu))).toFixed(2));
-  }
-  const report = { cpu: cpus()[0].model, megabytes: Math.round(bytes / 1e6), series };
-  if (Number(values.files) > 0) report.scan = await scanMany(source, Number(values.files));
+    for (const [source, { path }] of Object.entries(sources))
+      for (const [program, command] of Object.entries(programs)) {
+        const run = await timed((out) => command([path], out));
+        if (run !== null) ((runs[source] ??= {})[program] ??= []).push(run);
+      }
+  const report = {
+    cpu: cpus()[0].model,
+    load: loadavg().map((one) => Number(one.toFixed(1))),
+    repeats: Number(values.repeats),
+  };
+  for (const [source, { series, megabytes }] of Object.entries(sources))
+    report[source] = { series, megabytes, ...summary(runs[source], runs.one, series) };
+  if (Number(values.files) > 0) report.scan = await scanMany(sources.simulated.path, Number(values.files));
   console.log(JSON.stringify(report, null, 2));
 } finally {
   await rm(dir, { recursive: true, force: true });
+}
+
+/** One small series, for what a program takes to start; many; and real ones. */
+async function sourcesIn(folder) {
+  const [one, simulated] = [join(folder, 'one'), join(folder, 'simulated')];
+  const count = Number(values.series);
+  await writeSeries(one, 1, [64, 64, 4]);
+  const bytes = await writeSeries(simulated, count, [320, 320, 30]);
+  const sources = {
+    one: { path: one, series: 1 },
+    simulated: { path: simulated, series: count, megabytes: Math.round(bytes / 1e6) },
+  };
+  const data = process.env.PRECESS_DATA ?? fileURLToPath(new URL('../../../shared/data', import.meta.url));
+  for (const name of ['prostate-prostatex', 'brain-uih-dicom']) {
+    const path = join(data, name);
+    if (!existsSync(path)) continue;
+    let size = 0;
+    for (const file of await filesIn(path)) size += (await stat(file)).size;
+    sources[name] = { path, megabytes: Math.round(size / 1e6) };
+  }
+  return sources;
+}
+
+async function filesIn(folder) {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries.filter((one) => one.isFile()).map(({ parentPath, name }) => join(parentPath, name));
+}
+
+/** Medians and ranges of each program, and its time by Precess's. */
+function summary(programs, alone, series) {
+  const told = {};
+  for (const [name, all] of Object.entries(programs)) {
+    const cpu = all.map((one) => one.cpu);
+    const start = median(alone[name].map((one) => one.cpu));
+    told[name] = {
+      cpu: median(cpu),
+      range: [Math.min(...cpu), Math.max(...cpu)],
+      wall: median(all.map((one) => one.wall)),
+      ofPrecess: ratio(median(cpu), median(programs.precess.map((one) => one.cpu))),
+      megabytes: Number((median(all.map((one) => one.bytes)) / 1e6).toFixed(1)),
+      ...(series > 1 && { start, perSeries: ratio(median(cpu) - start, series) }),
+    };
+  }
+  for (const one of Object.values(told))
+    if (one.perSeries !== undefined) one.perSeriesOfPrecess = ratio(one.perSeries, told.precess.perSeries);
+  return told;
+}
+
+function ratio(a, b) {
+  return Number((a / b).toFixed(3));
 }
 
 function median(numbers) {
@@ -62,77 +115,34 @@ function median(numbers) {
   return sorted[Math.floor(sorted.length / 2)];
 }
 
-/** Seconds of processor and clock of a command and its children; null where it is not installed. */
-function timed([command, ...args]) {
+/** Seconds of processor and clock of a command and its children, and what it wrote; null where it is not installed. */
+async function timed(commandFor) {
+  const out = join(dir, 'out');
+  await mkdir(out);
+  const [command, ...args] = commandFor(out);
   const script = 'TIMEFORMAT="%U %S %R"; time "$@" >/dev/null 2>&1';
   if (spawnSync(command, ['--version'], { stdio: 'ignore' }).error !== undefined) return null;
-  const { status, stderr } = spawnSync('bash', ['-c', script, 'bash', command, ...args], {
+  const { stderr } = spawnSync('bash', ['-c', script, 'bash', command, ...args], {
     encoding: 'utf8',
+    env: { ...process.env, OMP_NUM_THREADS: '1' },
   });
-  if (status !== 0) throw new Error(`${command} ended with ${status}: ${stderr}`);
   const [user, system, wall] = stderr.trim().split(/\s+/).map(Number);
-  return { cpu: Number((user + system).toFixed(2)), wall };
-}
-
-/** Noisy ellipsoids of 320 × 320 × 30 voxels, of which few are air. Returns the bytes of the voxels. */
-async function writeSeries(source, count) {
-  const shape = [320, 320, 30];
-  const affine = [
-    [-0.7, 0, 0, 112],
-    [0, -0.7, 0, 112],
-    [0, 0, 3, -45],
-    [0, 0, 0, 1],
-  ];
-  let state = 1;
-  for (let n = 0; n < count; n++) {
-    const data = new Uint16Array(shape[0] * shape[1] * shape[2]);
-    for (let k = 0, at = 0; k < shape[2]; k++)
-      for (let j = 0; j < shape[1]; j++)
-        for (let i = 0; i < shape[0]; i++, at++) {
-          state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-          const inside = ((i - 160) / 150) ** 2 + ((j - 160) / 120) ** 2 < 1;
-          data[at] = (inside ? 500 + 200 * Math.sin(i / 9 + n) * Math.cos(j / 13) : 0) + (state >>> 26);
-        }
-    const volume = { data, shape, affine, slope: 1, intercept: 0, valid: null };
-    await writeDicomSeries(join(source, String(n)), volume, {
-      patientId: `P-${n % 6}`,
-      patientName: 'Test^Person',
-      birthDate: '19610402',
-      sex: 'F',
-      studyUid: newUid(`study ${n % 6}`),
-      seriesUid: newUid(`series ${n}`),
-      frameOfReferenceUid: newUid('frame'),
-      studyDate: '20110707',
-      manufacturer: 'SIEMENS',
-      model: 'Skyra',
-      fieldStrengthT: 3,
-      seriesDescription: 't2_tse_tra',
-      protocolName: 't2_tse_tra',
-      bodyPart: 'PROSTATE',
-      sequenceName: '*tse2d1_25',
-      scanningSequence: 'SE',
-      acquisitionType: '2D',
-      repetitionTime: 5000,
-      echoTime: 100,
-      flipAngle: 160,
-      sliceThickness: 3,
-      seriesNumber: n + 1,
-    });
-  }
-  return count * shape[0] * shape[1] * shape[2] * 2;
+  let bytes = 0;
+  for (const file of await filesIn(out)) bytes += (await stat(file)).size;
+  // dcm2niix ends with another status than 0 where it left a file out.
+  if (bytes === 0) throw new Error(`${command} wrote nothing: ${args.join(' ')}`);
+  await rm(out, { recursive: true });
+  return { cpu: Number((user + system).toFixed(2)), wall, bytes };
 }
 
 /** Reads the headers of `count` files, hard links to those of the series; a process of its own. */
 async function scanMany(source, count) {
-  const files = (await readdir(source, { recursive: true, withFileTypes: true })).filter((one) =>
-    one.isFile(),
-  );
+  const files = await filesIn(source);
   const many = join(dir, 'many');
   for (let n = 0; n < count; n++) {
-    const { parentPath, name } = files[n % files.length];
     const folder = join(many, String(Math.floor(n / 1000)));
     if (n % 1000 === 0) await mkdir(folder, { recursive: true });
-    await link(join(parentPath, name), join(folder, `${n}.dcm`));
+    await link(files[n % files.length], join(folder, `${n}.dcm`));
   }
   const module = `
     const { scan } = await import(${JSON.stringify(dist('corpus/scan.js'))});
@@ -144,9 +154,10 @@ async function scanMany(source, count) {
     for await (const file of walk([${JSON.stringify(many)}], '', () => undefined)) files.push(file);
     const plan = await scan(files, await readPseudonyms(${JSON.stringify(dir)}), ['many'], () => undefined);
     const seconds = (performance.now() - start) / 1000;
+    const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
     console.log(JSON.stringify({ files: files.length, series: plan.planned.length, seconds: Number(seconds.toFixed(1)),
       filesPerSecond: Math.round(files.length / seconds),
-      peakMB: Math.round(process.resourceUsage().maxRSS / 1024) }));`;
+      cpu: Number(((userCPUTime + systemCPUTime) / 1e6).toFixed(1)), peakMB: Math.round(maxRSS / 1024) }));`;
   const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', module], {
     encoding: 'utf8',
   });
