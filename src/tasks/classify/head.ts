@@ -2,7 +2,7 @@
 import { TaskError } from '../error.js';
 import { calibrated, calibrationOf, type Calibration } from './calibrate.js';
 import { stratifiedFolds } from './folds.js';
-import { balancedWeights, fitLogistic, logitsOf, type LogisticModel } from './logistic.js';
+import { balancedWeights, fitLogisticPath, logitsOf, type LogisticModel } from './logistic.js';
 import { neighbourVote } from './neighbours.js';
 import { fitRidge, predictRidge, type RidgeModel } from './ridge.js';
 
@@ -214,10 +214,7 @@ function fitClassifier(
     const test = indices(fold, (one) => one === f);
     const told = train.map((n) => labels[n]!);
     const features = train.map((n) => cases.features[n]!);
-    let from: LogisticModel | undefined;
-    settings.forEach((setting, s) => {
-      const raw = rawFit(features, told, classes, method, setting, from);
-      if (raw.method === 'logistic') from = raw.model;
+    rawFits(features, told, classes, method, settings).forEach((raw, s) => {
       for (const n of test) logits[s]![n] = rawLogits(raw, cases.features[n]!, classes);
     });
   }
@@ -234,8 +231,8 @@ function fitClassifier(
     }, 0);
     if (loss < least - 1e-9) [best, least] = [s, loss];
   });
-  const fitted = rawFit(cases.features, labels, classes, method, settings[best]!);
-  return { ...fitted, calibration: calibrations[best]!, prior: priorOf(labels, classes) };
+  const [fitted] = rawFits(cases.features, labels, classes, method, [settings[best]!]);
+  return { ...fitted!, calibration: calibrations[best]!, prior: priorOf(labels, classes) };
 }
 
 type Raw =
@@ -246,30 +243,22 @@ type Raw =
       readonly references: readonly { readonly vector: Float32Array; readonly label: number }[];
     };
 
-function rawFit(
+function rawFits(
   features: readonly Float32Array[],
   labels: readonly number[],
   classes: number,
   method: Method,
-  setting: number,
-  from?: LogisticModel,
-): Raw {
-  if (method === 'knn')
-    return {
-      method,
-      k: setting,
-      references: features.map((row, n) => ({ vector: unit(row), label: labels[n]! })),
-    };
+  settings: readonly number[],
+): Raw[] {
+  if (method === 'knn') {
+    const references = features.map((row, n) => ({ vector: unit(row), label: labels[n]! }));
+    return settings.map((k) => ({ method, k, references }));
+  }
   const caseWeights = balancedWeights(labels, classes);
-  return {
-    method,
-    model: fitLogistic(features, labels, classes, {
-      l2: setting,
-      caseWeights,
-      tolerance: FIT_TOLERANCE,
-      ...(from && { from }),
-    }),
-  };
+  return fitLogisticPath(features, labels, classes, settings, {
+    caseWeights,
+    tolerance: FIT_TOLERANCE,
+  }).map((model) => ({ method, model }));
 }
 
 /** A vote is turned into logits with half a case of doubt, since a share of 0 has none. */

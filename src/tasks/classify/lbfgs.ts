@@ -8,28 +8,42 @@ export interface Minimum {
   readonly converged: boolean;
 }
 
+export interface MinimiseOptions {
+  readonly tolerance?: number;
+  readonly maxIterations?: number;
+  readonly precondition?: (q: Float64Array) => void;
+}
+
 const MEMORY = 10;
+
+interface Pair {
+  readonly s: Float64Array;
+  readonly y: Float64Array;
+  readonly rho: number;
+}
 
 /**
  * L-BFGS (Nocedal & Wright 2006, algorithms 7.4 and 7.5) with backtracking to sufficient decrease.
  *
  * @param evaluate the value at `x`; writes the gradient into `gradient`. Smooth and bounded below.
  * @param tolerance the largest component of the gradient that counts as none.
+ * @param precondition multiplies a vector, in place, by a symmetric positive estimate of the inverse Hessian up to scale;
+ * the closer it is, the fewer the iterations.
  */
 export function minimise(
   evaluate: (x: Float64Array, gradient: Float64Array) => number,
   start: Float64Array,
-  { tolerance = 1e-6, maxIterations = 500 }: { tolerance?: number; maxIterations?: number } = {},
+  { tolerance = 1e-6, maxIterations = 500, precondition = () => undefined }: MinimiseOptions = {},
 ): Minimum {
   const n = start.length;
   let x: Float64Array = Float64Array.from(start);
   let gradient: Float64Array = new Float64Array(n);
   let value = evaluate(x, gradient);
-  const pairs: { s: Float64Array; y: Float64Array; rho: number }[] = [];
+  const pairs: Pair[] = [];
   for (let iteration = 0; iteration < maxIterations; iteration++) {
     if (gradient.every((g) => Math.abs(g) <= tolerance))
       return { x, value, iterations: iteration, converged: true };
-    const direction = descent(gradient, pairs);
+    const direction = descent(gradient, pairs, precondition);
     let slope = dot(direction, gradient);
     if (!(slope < 0)) {
       // Rounding has spoilt the curvature that was remembered.
@@ -65,7 +79,8 @@ export function minimise(
 /** The two-loop recursion: minus the inverse Hessian's estimate times the gradient. */
 function descent(
   gradient: Float64Array,
-  pairs: readonly { s: Float64Array; y: Float64Array; rho: number }[],
+  pairs: readonly Pair[],
+  precondition: (q: Float64Array) => void,
 ): Float64Array {
   const q = gradient.map((g) => -g);
   const alphas: number[] = [];
@@ -74,9 +89,12 @@ function descent(
     alphas.push(alpha);
     for (let d = 0; d < q.length; d++) q[d]! -= alpha * y[d]!;
   }
+  precondition(q);
   const last = pairs[pairs.length - 1];
   if (last !== undefined) {
-    const scale = 1 / (last.rho * dot(last.y, last.y));
+    const turned = last.y.slice();
+    precondition(turned);
+    const scale = 1 / (last.rho * dot(last.y, turned));
     for (let d = 0; d < q.length; d++) q[d]! *= scale;
   }
   for (const { s, y, rho } of pairs) {

@@ -1,5 +1,6 @@
 /** Logistic regression on frozen features: the linear probe. */
 import { TaskError } from '../error.js';
+import { curvatureAt, designOf, lossOver, regularised, solveCholesky } from './design.js';
 import { minimise } from './lbfgs.js';
 
 /** A linear map to one logit a class (one logit in all for two classes), on standardised features. */
@@ -14,15 +15,16 @@ export interface LogisticModel {
   readonly bias: Float64Array;
 }
 
-export interface LogisticOptions {
-  /** Weight of half the squared weights beside the mean loss; scikit-learn's C is 1 / (l2 · cases). */
-  readonly l2: number;
+export interface FitOptions {
   /** Weight of each case; all alike unless given. {@link balancedWeights} makes classes count alike. */
   readonly caseWeights?: ArrayLike<number>;
   /** Largest component of the gradient of the mean loss that counts as none; 1e-6 unless given. */
   readonly tolerance?: number;
-  /** A model of the same shape to start from. */
-  readonly from?: LogisticModel;
+}
+
+export interface LogisticOptions extends FitOptions {
+  /** Weight of half the squared weights beside the mean loss; scikit-learn's C is 1 / (l2 · cases). */
+  readonly l2: number;
 }
 
 /** Mean and reciprocal standard deviation of each feature; features that never change get 0. */
@@ -60,79 +62,49 @@ export function fitLogistic(
   features: readonly ArrayLike<number>[],
   labels: ArrayLike<number>,
   classes: number,
-  { l2, caseWeights, from, tolerance = 1e-6 }: LogisticOptions,
+  { l2, ...options }: LogisticOptions,
 ): LogisticModel {
-  const present = new Set(Array.from(labels));
-  if (present.size < 2)
-    throw new TaskError(
-      `fit: there must be cases of at least two classes, got ${present.size}; add labels of another class`,
-    );
-  const { mean, scale } = standardisation(features);
-  const dim = mean.length;
-  const count = features.length;
-  const rows = classes === 2 ? 1 : classes;
-  const x = new Float64Array(count * dim);
-  features.forEach((row, n) => {
-    for (let d = 0; d < dim; d++) x[n * dim + d] = (row[d]! - mean[d]!) * scale[d]!;
-  });
-  let total = 0;
-  for (let n = 0; n < count; n++) total += caseWeights?.[n] ?? 1;
-
-  const logits = new Float64Array(rows);
-  const evaluate = (params: Float64Array, gradient: Float64Array): number => {
-    let loss = 0;
-    gradient.fill(0);
-    for (let n = 0; n < count; n++) {
-      for (let r = 0; r < rows; r++) {
-        let z = params[rows * dim + r]!;
-        for (let d = 0, w = r * dim, at = n * dim; d < dim; d++) z += params[w + d]! * x[at + d]!;
-        logits[r] = z;
-      }
-      const weight = (caseWeights?.[n] ?? 1) / total;
-      // Leaves in `logits` the gradient of the loss by the logits.
-      loss += weight * lossOf(logits, labels[n]!);
-      for (let r = 0; r < rows; r++) {
-        const g = weight * logits[r]!;
-        gradient[rows * dim + r]! += g;
-        for (let d = 0, w = r * dim, at = n * dim; d < dim; d++) gradient[w + d]! += g * x[at + d]!;
-      }
-    }
-    for (let w = 0; w < rows * dim; w++) {
-      loss += (l2 / 2) * params[w]! ** 2;
-      gradient[w]! += l2 * params[w]!;
-    }
-    return loss;
-  };
-  const start = new Float64Array(rows * dim + rows);
-  if (from !== undefined) {
-    start.set(from.weights);
-    start.set(from.bias, rows * dim);
-  }
-  const { x: found } = minimise(evaluate, start, { tolerance });
-  return {
-    classes,
-    mean,
-    scale,
-    weights: found.slice(0, rows * dim),
-    bias: found.slice(rows * dim),
-  };
+  return fitLogisticPath(features, labels, classes, [l2], options)[0]!;
 }
 
-/** Cross-entropy of one case; its gradient replaces the logits. */
-function lossOf(logits: Float64Array, label: number): number {
-  if (logits.length === 1) {
-    const z = logits[0]!;
-    const target = label === 1 ? 1 : 0;
-    logits[0] = 1 / (1 + Math.exp(-z)) - target;
-    return Math.max(z, 0) - z * target + Math.log1p(Math.exp(-Math.abs(z)));
-  }
-  const most = Math.max(...logits);
-  let sum = 0;
-  for (const z of logits) sum += Math.exp(z - most);
-  const loss = Math.log(sum) + most - logits[label]!;
-  for (let r = 0; r < logits.length; r++)
-    logits[r] = Math.exp(logits[r]! - most) / sum - (r === label ? 1 : 0);
-  return loss;
+/**
+ * {@link fitLogistic} at several penalties, which share the standardised features. Each fit starts from the one before, so
+ * that penalties are best given from strong to weak.
+ */
+export function fitLogisticPath(
+  features: readonly ArrayLike<number>[],
+  labels: ArrayLike<number>,
+  classes: number,
+  penalties: readonly number[],
+  { caseWeights, tolerance = 1e-6 }: FitOptions = {},
+): LogisticModel[] {
+  const seen = new Set(Array.from(labels)).size;
+  if (seen < 2)
+    throw new TaskError(`fit: the labels must be of at least two classes, got ${seen}; add cases of another`);
+  const { mean, scale } = standardisation(features);
+  const standard = features.map((row) => Float64Array.from(mean, (m, d) => (row[d]! - m) * scale[d]!));
+  const design = designOf(standard, caseWeights);
+  const rows = classes === 2 ? 1 : classes;
+  const { width } = design;
+  let params = new Float64Array(rows * width);
+  return penalties.map((l2) => {
+    const loss = lossOver(design, labels, rows, l2);
+    const metric = regularised(design, l2, curvatureAt(design, rows, params));
+    const precondition = (q: Float64Array): void => {
+      for (let r = 0; r < rows; r++) solveCholesky(metric, width, q.subarray(r * width, (r + 1) * width));
+    };
+    params = minimise(loss, params, { tolerance, precondition }).x as Float64Array<ArrayBuffer>;
+    const weights = new Float64Array(rows * mean.length);
+    for (let r = 0; r < rows; r++)
+      weights.set(design.back(params.subarray(r * width, (r + 1) * width - 1)), r * mean.length);
+    return {
+      classes,
+      mean,
+      scale,
+      weights,
+      bias: Float64Array.from({ length: rows }, (_, r) => params[(r + 1) * width - 1]!),
+    };
+  });
 }
 
 /** [classes] logits of one case; for two classes [0, z]. */
