@@ -27,17 +27,17 @@ const FULL_SLICE = 0.05;
  */
 export function zeroFilledMask(volume: Volume): Uint8Array | null {
   const { data, valid, shape } = volume;
-  const zero = new Uint8Array(data.length);
   let zeros = 0;
-  let measured = 0;
-  for (let n = 0; n < data.length; n++) {
-    if (valid !== null && valid[n] === 0) continue;
-    measured++;
-    if (data[n] !== 0) continue;
-    zero[n] = 1;
-    zeros++;
-  }
+  let measured = data.length;
+  if (valid === null) for (let n = 0; n < data.length; n++) zeros += data[n] === 0 ? 1 : 0;
+  else
+    for (let n = 0; n < data.length; n++) {
+      if (valid[n] === 0) measured--;
+      else if (data[n] === 0) zeros++;
+    }
   if (zeros < LEAST_SHARE * measured || zeros === measured) return null;
+  const zero = new Uint8Array(data.length);
+  for (let n = 0; n < data.length; n++) if (data[n] === 0 && valid?.[n] !== 0) zero[n] = 1;
   const regions = isNoisyAtBorder(zero, shape) ? solidRegions(volume, zero) : null;
   const mask = regions ?? new Uint8Array(data.length);
   const slices = lostSlices(zero, shape);

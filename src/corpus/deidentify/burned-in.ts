@@ -80,6 +80,10 @@ function sliceOf(data: Voxels, shape: Volume['shape'], axis: 0 | 1 | 2, k: numbe
   let n = 0;
   for (let j = 0; j < nj; j++) {
     const row = k * strides[axis] + j * strides[second];
+    if (axis === 1) {
+      slice.set(data.subarray(row, row + ni), j * ni);
+      continue;
+    }
     for (let i = 0; i < ni; i++) slice[n++] = data[row + i * strides[first]]!;
   }
   return slice;
@@ -89,6 +93,7 @@ function hasTextAcross({ data, shape, valid }: Volume, axis: 0 | 1 | 2): boolean
   const [ni, nj, nk] = [shape[IN_SLICE[axis][0]], shape[IN_SLICE[axis][1]], shape[axis]];
   if (ni < 24 || nj < 24) return false;
   const step = Math.max(1, Math.floor(nk / MOST_SLICES));
+  const blank = new Uint8Array(ni * nj);
   for (let k = 0; k < nk; k += step) {
     const slice = sliceOf(data, shape, axis, k);
     const mask = valid === null ? null : sliceOf(valid, shape, axis, k);
@@ -96,7 +101,9 @@ function hasTextAcross({ data, shape, valid }: Volume, axis: 0 | 1 | 2): boolean
     const other = k + 1 < nk ? k + 1 : k - 1;
     let neighbour: Voxels | null = null;
     for (const white of whites(slice, mask)) {
-      const letters = boxesOf(white.mask, ni, nj).filter((box) => isLetter(box, slice, ni, nj, white.dark));
+      const letters = boxesOf(white.pixels, blank, ni).filter((box) =>
+        isLetter(box, slice, ni, nj, white.dark),
+      );
       for (const line of [...linesOf(letters), ...linesOf(letters.map(turned))]) {
         if (line.length >= LETTERS.alone) return true;
         if (line.length < LETTERS.repeated || other < 0) continue;
@@ -109,73 +116,114 @@ function hasTextAcross({ data, shape, valid }: Volume, axis: 0 | 1 | 2): boolean
 }
 
 interface White {
-  readonly mask: Uint8Array;
+  /** In rising order. */
+  readonly pixels: readonly number[];
   /** Values below this are no part of a letter or of its blur. */
   readonly dark: number;
 }
 
 /** Pixels that writing may consist of: the brightest of the slice, and those of the one value that is most frequent. */
 function whites(slice: Voxels, valid: Voxels | null): White[] {
+  const [min, max] = rangeOf(slice, valid);
+  if (!(max > min)) return [];
+  const bar = min + WHITE * (max - min);
+  const most = slice.length * 0.1;
+  const { value, count, bright } = tally(slice, min + 0.3 * (max - min), max, bar, most);
+  const isSome = (pixels: number): boolean => pixels >= 20 && pixels <= most;
+  const found: White[] = [];
+  if (isSome(bright.length)) found.push({ pixels: bright, dark: min + DARK * (max - min) });
+  // One value for a hundred pixels and more is drawn rather than measured.
+  if (count >= 60 && isSome(count)) {
+    const pixels: number[] = [];
+    for (let n = slice.indexOf(value); n !== -1; n = slice.indexOf(value, n + 1)) pixels.push(n);
+    found.push({ pixels, dark: min + DARK * (value - min) });
+  }
+  return found;
+}
+
+const isFloat = (voxels: Voxels): boolean => voxels instanceof Float32Array || voxels instanceof Float64Array;
+
+/** The least and the greatest finite value that was measured; the least is greater where there is none. */
+function rangeOf(slice: Voxels, valid: Voxels | null): [number, number] {
   let [min, max] = [Infinity, -Infinity];
+  if (valid === null && !isFloat(slice)) {
+    for (let n = 0; n < slice.length; n++) {
+      const value = slice[n]!;
+      if (value < min) min = value;
+      if (value > max) max = value;
+    }
+    return [min, max];
+  }
   for (let n = 0; n < slice.length; n++) {
     const value = slice[n]!;
     if (!Number.isFinite(value) || valid?.[n] === 0) continue;
     if (value < min) min = value;
     if (value > max) max = value;
   }
-  if (!(max > min)) return [];
-  const bar = min + WHITE * (max - min);
-  const most = mostFrequent(slice, min + 0.3 * (max - min), max);
-  const ranges: [least: number, most: number, top: number][] = [[bar, Infinity, max]];
-  // One value for a hundred pixels and more is drawn rather than measured.
-  if (most[1] >= 60) ranges.push([most[0], most[0], most[0]]);
-  return ranges.flatMap(([least, greatest, top]) => {
-    const mask = new Uint8Array(slice.length);
-    let count = 0;
-    for (let n = 0; n < slice.length; n++) {
-      const value = slice[n]!;
-      if (value >= least && value <= greatest) count += mask[n] = 1;
-    }
-    return count < 20 || count > slice.length * 0.1 ? [] : [{ mask, dark: min + DARK * (top - min) }];
-  });
+  return [min, max];
 }
 
-/** The value above `least` that most voxels have, and how many. */
-function mostFrequent(slice: Voxels, least: number, max: number): [number, number] {
-  let most: [number, number] = [NaN, 0];
-  const isFloat = slice instanceof Float32Array || slice instanceof Float64Array;
-  if (!isFloat && max - least <= 65536) {
-    const first = Math.floor(least);
-    const counts = new Uint32Array(max - first + 1);
-    for (let n = 0; n < slice.length; n++) {
-      const value = slice[n]!;
-      if (value <= least || value > max) continue;
-      const count = ++counts[value - first]!;
-      if (count > most[1]) most = [value, count];
-    }
-    return most;
-  }
-  const counts = new Map<number, number>();
+interface Tally {
+  /** The value above `least` that most pixels have, of equally frequent ones the one that is complete first. */
+  readonly value: number;
+  /** How many have it. */
+  readonly count: number;
+  /** Pixels of `bar` or more; of more than `most` only as many that there are too many. */
+  readonly bright: readonly number[];
+}
+
+function tally(slice: Voxels, least: number, max: number, bar: number, most: number): Tally {
+  if (isFloat(slice) || max - least > 65536) return tallyOfMany(slice, least, max, bar, most);
+  // Whole numbers of 32 bits are what makes the loop fast.
+  const first = Math.floor(least);
+  const last = max - first;
+  const edge = Math.ceil(bar) - first;
+  const counts = new Int32Array(last + 1);
+  const bright: number[] = [];
   for (let n = 0; n < slice.length; n++) {
-    const value = slice[n]!;
-    if (value <= least || value > max) continue;
-    const count = (counts.get(value) ?? 0) + 1;
-    counts.set(value, count);
-    if (count > most[1]) most = [value, count];
+    const above = slice[n]! - first;
+    if (above <= 0) continue;
+    if (above <= last) counts[above]!++;
+    if (above >= edge && bright.length <= most) bright.push(n);
   }
-  return most;
+  let count = 0;
+  for (let above = 1; above <= last; above++) if (counts[above]! > count) count = counts[above]!;
+  let [value, end] = [NaN, Infinity];
+  for (let above = 1; above <= last && count > 0; above++) {
+    if (counts[above] !== count) continue;
+    const at = slice.lastIndexOf(above + first);
+    if (at < end) [value, end] = [above + first, at];
+  }
+  return { value, count, bright };
+}
+
+/** As `tally`, of any numbers. */
+function tallyOfMany(slice: Voxels, least: number, max: number, bar: number, most: number): Tally {
+  let [value, count] = [NaN, 0];
+  const counts = new Map<number, number>();
+  const bright: number[] = [];
+  for (let n = 0; n < slice.length; n++) {
+    const one = slice[n]!;
+    if (one >= bar && bright.length <= most) bright.push(n);
+    if (!(one > least && one <= max)) continue;
+    const times = (counts.get(one) ?? 0) + 1;
+    counts.set(one, times);
+    if (times > count) [value, count] = [one, times];
+  }
+  return { value, count, bright };
 }
 
 const MOST_BOXES = 4000;
 
-/** Connected components, diagonals included. */
-function boxesOf(mask: Uint8Array, ni: number, nj: number): Box[] {
-  const seen = new Uint8Array(mask.length);
+/** Connected components of pixels, diagonals included. `mask` holds zeros, as many as the slice has pixels, and does after. */
+function boxesOf(all: readonly number[], mask: Uint8Array, ni: number): Box[] {
+  const nj = mask.length / ni;
   const boxes: Box[] = [];
-  for (let start = mask.indexOf(1); start !== -1; start = mask.indexOf(1, start + 1)) {
-    if (seen[start] === 1) continue;
+  for (const n of all) mask[n] = 1;
+  for (const start of all) {
+    if (mask[start] === 0) continue;
     const pixels = [start];
-    seen[start] = 1;
+    mask[start] = 0;
     const box: Box = { left: ni, right: -1, top: nj, bottom: -1, pixels };
     for (let at = 0; at < pixels.length; at++) {
       const i = pixels[at]! % ni;
@@ -187,14 +235,15 @@ function boxesOf(mask: Uint8Array, ni: number, nj: number): Box[] {
       for (let y = Math.max(0, j - 1); y <= Math.min(nj - 1, j + 1); y++)
         for (let x = Math.max(0, i - 1); x <= Math.min(ni - 1, i + 1); x++) {
           const n = x + ni * y;
-          if (mask[n] === 1 && seen[n] === 0) {
-            seen[n] = 1;
-            pixels.push(n);
-          }
+          if (mask[n] === 0) continue;
+          mask[n] = 0;
+          pixels.push(n);
         }
     }
     boxes.push(box);
-    if (boxes.length > MOST_BOXES) return [];
+    if (boxes.length <= MOST_BOXES) continue;
+    mask.fill(0);
+    return [];
   }
   return boxes;
 }
