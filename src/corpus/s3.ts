@@ -1,11 +1,16 @@
 /** A corpus in a bucket of an S3-compatible service (Amazon S3 API: GetObject, PutObject, ListObjectsV2, multipart upload). */
+import { setTimeout as wait } from 'node:timers/promises';
 import { AwsClient } from 'aws4fetch';
 import { CorpusError } from './error.js';
 import type { ByteRange, CorpusStore, StoreWriter } from './store.js';
 
 /** A part of a multipart upload has at least 5 MiB, except for the last. */
 const PART = 8 * 1024 * 1024;
+/** An answer of 5xx or 429, or none, is worth another try, after 50 ms, 100 ms, …. */
 const RETRIES = 5;
+const RETRY_MS = 50;
+/** Objects that are removed at a time. */
+const AT_ONCE = 16;
 
 export interface S3Settings {
   readonly endpoint: string;
@@ -47,6 +52,23 @@ export function lanceStorageOptions(): Record<string, string> {
   };
 }
 
+interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly bytes: Uint8Array;
+}
+
+const textOf = ({ bytes }: Answer): string => Buffer.from(bytes).toString('utf8');
+const codeOf = (answer: Answer): string => /<Code>([^<]*)<\/Code>/.exec(textOf(answer))?.[1] ?? '';
+
+/** An object and what tells it from every other writing of it. */
+export interface VersionedObject {
+  readonly bytes: Uint8Array;
+  readonly version: string;
+  /** Since it was written, by the clock of the service alone. */
+  readonly ageMs: number;
+}
+
 /** Objects under s3://BUCKET/PREFIX. Reads of an object that was just written see it, as S3 promises since 2020. */
 export class S3Store implements CorpusStore {
   private readonly client: AwsClient;
@@ -75,67 +97,123 @@ export class S3Store implements CorpusStore {
   }
 
   private url(key: string, query = ''): string {
-    return `${this.bucketUrl}/${(this.prefix + key).split('/').map(encodeURIComponent).join('/')}${query}`;
+    return `${this.urlOf(this.prefix + key)}${query}`;
   }
 
-  /** One request; `expected` are statuses that the caller knows what to do with beside success. */
+  private urlOf(object: string): string {
+    return `${this.bucketUrl}/${object.split('/').map(encodeURIComponent).join('/')}`;
+  }
+
+  /**
+   * One request, sent again where no answer came; `expected` are statuses that the caller knows what to do with beside
+   * success. Errors name the place and the service's reason, never a key.
+   */
   private async ask(
     what: string,
     url: string,
     init: Parameters<AwsClient['fetch']>[1],
     expected: readonly number[] = [],
-  ): Promise<Response> {
-    let response: Response;
-    try {
-      response = await this.client.fetch(url, init);
-    } catch (error) {
-      throw new CorpusError(
-        `${what}: ${this.root} must be reachable, got "${error instanceof Error ? error.message : String(error)}"; ` +
-          'check AWS_ENDPOINT_URL and the network',
-        { cause: error },
-      );
+  ): Promise<Answer> {
+    let answer: Answer;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const response = await this.client.fetch(url, init);
+        const { status, headers } = response;
+        answer = { status, headers, bytes: new Uint8Array(await response.arrayBuffer()) };
+        break;
+      } catch (error) {
+        if (attempt < RETRIES) {
+          await wait(RETRY_MS * 2 ** attempt);
+          continue;
+        }
+        throw new CorpusError(
+          `${what}: ${this.root} must be reachable, got "${reasonOf(error)}"; check AWS_ENDPOINT_URL and the network`,
+          { cause: error },
+        );
+      }
     }
-    if (response.ok || expected.includes(response.status)) return response;
-    const code = /<Code>([^<]*)<\/Code>/.exec(await response.text())?.[1] ?? response.statusText;
+    const { status } = answer;
+    const code = status >= 300 ? codeOf(answer) : '';
+    if (code === 'NoSuchBucket')
+      throw new CorpusError(
+        `${what}: ${this.root} must be in a bucket that exists, but the service has none of this name; make it, or ` +
+          'check AWS_ENDPOINT_URL and AWS_REGION',
+      );
+    if ((status >= 200 && status < 300) || expected.includes(status)) return answer;
+    const refused = status === 401 || status === 403;
     throw new CorpusError(
-      `${what}: ${this.root} must allow it, got ${response.status} ${code}; check the bucket, the keys and their rights`,
+      `${what}: ${this.root} must allow it, got ${status}${code === '' ? '' : ` ${code}`}; check the bucket, ` +
+        'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they may do',
+      refused ? { cause: Object.assign(new Error(`${status} ${code}`), { code: 'EACCES' }) } : {},
     );
   }
 
   async read(key: string): Promise<Uint8Array | null> {
-    const response = await this.ask('read corpus', this.url(key), {}, [404]);
-    if (response.status !== 404) return new Uint8Array(await response.arrayBuffer());
-    await response.body?.cancel();
-    return null;
+    const answer = await this.ask('read corpus', this.url(key), {}, [404]);
+    return answer.status === 404 ? null : answer.bytes;
   }
 
   async readRange(key: string, range: ByteRange): Promise<Uint8Array | null> {
+    if ('offset' in range ? range.length <= 0 : range.suffixLength <= 0) return new Uint8Array(0);
     const span =
       'offset' in range ? `${range.offset}-${range.offset + range.length - 1}` : `-${range.suffixLength}`;
     const headers = { range: `bytes=${span}` };
-    const response = await this.ask('read corpus', this.url(key), { headers }, [404, 416]);
-    if (response.status === 206) return new Uint8Array(await response.arrayBuffer());
-    await response.body?.cancel();
-    if (response.status === 404) return null;
-    if (response.status === 416) return new Uint8Array(0);
+    const { status, bytes } = await this.ask('read corpus', this.url(key), { headers }, [404, 416]);
+    if (status === 206) return bytes;
+    if (status === 404) return null;
+    if (status === 416) return new Uint8Array(0);
     throw new CorpusError(
       `read corpus: the service of ${this.root} must answer ranges, but it sends whole objects`,
     );
   }
 
-  async write(key: string, bytes: Uint8Array): Promise<void> {
-    await (
-      await this.ask('write corpus', this.url(key), { method: 'PUT', body: bodyOf(bytes) })
-    ).arrayBuffer();
+  /** The object with its version; null where there is none. */
+  async readVersioned(key: string): Promise<VersionedObject | null> {
+    const { status, bytes, headers } = await this.ask('read corpus', this.url(key), {}, [404]);
+    if (status === 404) return null;
+    const time = (name: string): number => Date.parse(headers.get(name) ?? '');
+    const ageMs = time('date') - time('last-modified');
+    return { bytes, version: headers.get('etag') ?? '', ageMs: Number.isNaN(ageMs) ? 0 : ageMs };
   }
 
-  /** Whether the object was not there and is now: a conditional write, which S3 knows since 2024. */
-  async writeNew(key: string, bytes: Uint8Array): Promise<boolean> {
-    const headers = { 'if-none-match': '*' };
+  async write(key: string, bytes: Uint8Array): Promise<void> {
+    await this.ask('write corpus', this.url(key), { method: 'PUT', body: bodyOf(bytes) });
+  }
+
+  /**
+   * Writes an object only where it is still of `version`, or, with null, not there: S3's conditional writes, of 2024.
+   * Returns its version, null where another was faster. No two writings may be of the same bytes.
+   */
+  async replace(key: string, bytes: Uint8Array, version: string | null): Promise<string | null> {
+    const headers = version === null ? { 'if-none-match': '*' } : { 'if-match': version };
     const init = { method: 'PUT', body: bodyOf(bytes), headers };
-    const response = await this.ask('write corpus', this.url(key), init, [409, 412]);
-    await response.arrayBuffer();
-    return response.ok;
+    const answer = await this.ask('write corpus', this.url(key), init, [404, 409, 412]);
+    if (answer.status < 300) return answer.headers.get('etag') ?? '';
+    // The answer to a first try may be lost, and the second be refused because of the first.
+    const there = await this.readVersioned(key);
+    return there !== null && Buffer.compare(there.bytes, bytes) === 0 ? there.version : null;
+  }
+
+  /** @throws CorpusError where the service takes conditional writes for unconditional ones: nothing could be locked. */
+  async requireConditions(key: string): Promise<void> {
+    await this.remove(key);
+    const first = await this.replace(key, Buffer.from('a'), null);
+    const second = await this.replace(key, Buffer.from('b'), null);
+    await this.remove(key);
+    if (first === null || second !== null)
+      throw new CorpusError(
+        `create corpus: the service of ${this.root} must know conditional writes (If-None-Match), but it does not; ` +
+          'use one that does',
+      );
+  }
+
+  async append(key: string, at: number, bytes: Uint8Array): Promise<void> {
+    const before = at > 0 ? await this.readVersioned(key) : null;
+    const whole = Buffer.concat([before?.bytes.subarray(0, at) ?? new Uint8Array(0), bytes]);
+    // Written whole: half of it is never there.
+    if (at === 0) await this.write(key, whole);
+    else if (before === null || (await this.replace(key, whole, before.version)) === null)
+      throw new CorpusError(`write corpus: another command changed ${key} of ${this.root}; run it again`);
   }
 
   writer(key: string): Promise<StoreWriter> {
@@ -147,9 +225,8 @@ export class S3Store implements CorpusStore {
       upload ??= await this.begin(key);
       const query = `?partNumber=${etags.length + 1}&uploadId=${encodeURIComponent(upload)}`;
       const init = { method: 'PUT', body: bodyOf(Buffer.concat(held)) };
-      const response = await this.ask('write corpus', this.url(key, query), init);
-      await response.arrayBuffer();
-      etags.push(response.headers.get('etag') ?? '');
+      const { headers } = await this.ask('write corpus', this.url(key, query), init);
+      etags.push(headers.get('etag') ?? '');
       [held, length] = [[], 0];
     };
     return Promise.resolve({
@@ -164,16 +241,19 @@ export class S3Store implements CorpusStore {
         await this.complete(key, upload, etags);
       },
       abort: async () => {
-        if (upload === null) return;
-        const url = this.url(key, `?uploadId=${encodeURIComponent(upload)}`);
-        await (await this.ask('write corpus', url, { method: 'DELETE' }, [404])).arrayBuffer();
+        if (upload !== null) await this.giveUp(this.url(key), upload);
       },
     });
   }
 
+  private async giveUp(url: string, upload: string): Promise<void> {
+    const query = `?uploadId=${encodeURIComponent(upload)}`;
+    await this.ask('write corpus', `${url}${query}`, { method: 'DELETE' }, [404]);
+  }
+
   private async begin(key: string): Promise<string> {
-    const response = await this.ask('write corpus', this.url(key, '?uploads='), { method: 'POST' });
-    const id = /<UploadId>([^<]*)<\/UploadId>/.exec(await response.text())?.[1];
+    const answer = await this.ask('write corpus', this.url(key, '?uploads='), { method: 'POST' });
+    const id = /<UploadId>([^<]*)<\/UploadId>/.exec(textOf(answer))?.[1];
     if (id === undefined)
       throw new CorpusError(`write corpus: the service of ${this.root} gave no upload a name`);
     return unescapeXml(id);
@@ -185,27 +265,42 @@ export class S3Store implements CorpusStore {
     );
     const body = `<CompleteMultipartUpload>${parts.join('')}</CompleteMultipartUpload>`;
     const url = this.url(key, `?uploadId=${encodeURIComponent(upload)}`);
-    const text = await (await this.ask('write corpus', url, { method: 'POST', body })).text();
+    const answer = await this.ask('write corpus', url, { method: 'POST', body });
     // The answer may be an error under the status of success.
-    if (text.includes('<Error>'))
-      throw new CorpusError(
-        `write corpus: ${this.root} must take what was uploaded, got ${text.slice(0, 200)}`,
-      );
+    const code = codeOf(answer);
+    if (code !== '')
+      throw new CorpusError(`write corpus: ${this.root} must take what was uploaded, got ${code}`);
   }
 
   async names(folder: string): Promise<string[]> {
-    const start = `${this.prefix}${folder}/`;
+    const start = folder === '' ? this.prefix : `${this.prefix}${folder}/`;
     const { keys, folders } = await this.list(start, true);
     return [...keys, ...folders.map((one) => one.slice(0, -1))].map((key) => key.slice(start.length)).sort();
   }
 
   async remove(key: string): Promise<void> {
-    const { keys } = await this.list(`${this.prefix}${key}`, false);
     const own = `${this.prefix}${key}`;
-    for (const one of keys) {
-      if (one !== own && !one.startsWith(`${own}/`)) continue;
-      const url = `${this.bucketUrl}/${one.split('/').map(encodeURIComponent).join('/')}`;
-      await (await this.ask('write corpus', url, { method: 'DELETE' }, [404])).arrayBuffer();
+    const { keys } = await this.list(own, false);
+    const gone = keys.filter((one) => one === own || one.startsWith(`${own}/`));
+    for (let at = 0; at < gone.length; at += AT_ONCE)
+      await Promise.all(
+        gone
+          .slice(at, at + AT_ONCE)
+          .map((one) => this.ask('write corpus', this.urlOf(one), { method: 'DELETE' }, [404])),
+      );
+  }
+
+  /** Gives up the uploads that were never completed: what they hold is in no list of objects. */
+  async sweep(folder: string): Promise<void> {
+    const prefix = `${this.prefix}${folder}/`;
+    const query = new URLSearchParams({ uploads: '', prefix });
+    for (;;) {
+      const text = textOf(await this.ask('list corpus', `${this.bucketUrl}?${query.toString()}`, {}));
+      const uploads = [
+        ...text.matchAll(/<Upload>.*?<Key>([^<]*)<\/Key>.*?<UploadId>([^<]*)<\/UploadId>/gs),
+      ].map(([, key, id]) => [unescapeXml(key!), unescapeXml(id!)] as const);
+      for (const [key, id] of uploads) if (key.startsWith(prefix)) await this.giveUp(this.urlOf(key), id);
+      if (uploads.length === 0 || !/<IsTruncated>true</.test(text)) return;
     }
   }
 
@@ -216,7 +311,7 @@ export class S3Store implements CorpusStore {
       const query = new URLSearchParams({ 'list-type': '2', prefix });
       if (shallow) query.set('delimiter', '/');
       if (token !== null) query.set('continuation-token', token);
-      const text = await (await this.ask('list corpus', `${this.bucketUrl}?${query.toString()}`, {})).text();
+      const text = textOf(await this.ask('list corpus', `${this.bucketUrl}?${query.toString()}`, {}));
       for (const [, key] of text.matchAll(/<Contents>.*?<Key>([^<]*)<\/Key>/gs)) keys.push(unescapeXml(key!));
       for (const [, name] of text.matchAll(/<CommonPrefixes>.*?<Prefix>([^<]*)<\/Prefix>/gs))
         folders.push(unescapeXml(name!));
@@ -225,6 +320,13 @@ export class S3Store implements CorpusStore {
       token = unescapeXml(next);
     }
   }
+}
+
+/** fetch says no more than that it failed; its cause says why. */
+function reasonOf(error: unknown): string {
+  const { cause } = error as { cause?: unknown };
+  const { message } = (cause instanceof Error && cause.message !== '' ? cause : error) as Error;
+  return message !== '' ? message : ((cause as NodeJS.ErrnoException | undefined)?.code ?? 'no answer');
 }
 
 /** fetch takes no view of shared memory; ours never is. */

@@ -15,6 +15,13 @@ export interface StoreWriter {
   abort(): Promise<void>;
 }
 
+export interface WriteOptions {
+  /** Permissions of the file in a folder; the usual ones where not given. */
+  readonly mode?: number;
+  /** Whether the name of the file survives a power cut too when this returns, and not only its content. */
+  readonly syncFolder?: boolean;
+}
+
 export interface CorpusStore {
   /** The folder, absolute, or the URL without a slash at its end. */
   readonly root: string;
@@ -23,23 +30,35 @@ export interface CorpusStore {
   /** As `read`, a part of it; fewer bytes where the file ends before. */
   readRange(key: string, range: ByteRange): Promise<Uint8Array | null>;
   /** Writes or replaces a file: it holds all of the old bytes or all of the new, also after a crash. */
-  write(key: string, bytes: Uint8Array): Promise<void>;
+  write(key: string, bytes: Uint8Array, options?: WriteOptions): Promise<void>;
+  /** Makes a file one of its first `at` bytes and `bytes`; who calls it holds a lock. A crash may leave a part of them. */
+  append(key: string, at: number, bytes: Uint8Array, options?: WriteOptions): Promise<void>;
   /** Starts a file that is written piece by piece. Nothing may read it before it is closed. */
   writer(key: string): Promise<StoreWriter>;
-  /** Names of the files and folders right under a folder; none where it is missing. */
+  /** Names of the files and folders right under a folder ("" for all of the corpus); none where it is missing. */
   names(folder: string): Promise<string[]>;
   /** Removes a file, or a folder with all that is in it. */
   remove(key: string): Promise<void>;
+  /** Removes what writers under a folder left that died before they were closed, as far as `names` does not tell of it. */
+  sweep(folder: string): Promise<void>;
 }
 
 /** Whether a corpus is named by a URL of an S3-compatible store. */
 export const isRemote = (corpus: string): boolean => /^s3:\/\//.test(corpus);
 
+/** The one name of a place: a folder's absolute path, a URL without a slash at its end. */
+export const rootOf = (corpus: string): string =>
+  isRemote(corpus) ? corpus.replace(/\/+$/, '') : resolve(corpus);
+
+/** What is inside a corpus, for those that open it by themselves. */
+export const insideOf = (corpus: string, key: string): string =>
+  isRemote(corpus) ? `${rootOf(corpus)}/${key}` : join(corpus, ...key.split('/'));
+
 const opened = new Map<string, Promise<CorpusStore>>();
 
 /** The store at a folder or an s3:// URL; one a place and thread. @throws CorpusError for a URL that names no bucket. */
 export function openStore(corpus: string): Promise<CorpusStore> {
-  const root = isRemote(corpus) ? corpus.replace(/\/+$/, '') : resolve(corpus);
+  const root = rootOf(corpus);
   let store = opened.get(root);
   if (store === undefined) {
     store = isRemote(root)
@@ -93,17 +112,41 @@ export class FolderStore implements CorpusStore {
     }
   }
 
-  async write(key: string, bytes: Uint8Array): Promise<void> {
+  async write(
+    key: string,
+    bytes: Uint8Array,
+    { mode = 0o666, syncFolder = false }: WriteOptions = {},
+  ): Promise<void> {
     const path = this.at(key);
     const fresh = `${path}.tmp`;
+    const write = (): Promise<void> => writeFile(fresh, bytes, { flush: true, mode });
     try {
-      await writeFile(fresh, bytes, { flush: true });
+      await write().catch(async (error: unknown) => {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+        await makeFolders(dirname(path));
+        await write();
+      });
       await rename(fresh, path);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-      await mkdir(dirname(path), { recursive: true });
-      await writeFile(fresh, bytes, { flush: true });
-      await rename(fresh, path);
+      await rm(fresh, { force: true }).catch(() => undefined);
+      throw error;
+    }
+    if (syncFolder) await syncNames(dirname(path));
+  }
+
+  async append(
+    key: string,
+    at: number,
+    bytes: Uint8Array,
+    { mode = 0o666 }: WriteOptions = {},
+  ): Promise<void> {
+    const file = await open(this.at(key), 'a', mode);
+    try {
+      if ((await file.stat()).size > at) await file.truncate(at);
+      await file.appendFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
     }
   }
 
@@ -134,6 +177,32 @@ export class FolderStore implements CorpusStore {
   remove(key: string): Promise<void> {
     return rm(this.at(key), { recursive: true, force: true });
   }
+
+  sweep(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** As mkdir with `recursive`, with which Node reports a read-only file system as a missing folder. */
+async function makeFolders(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeFolders(dirname(path));
+    await mkdir(path).catch((again: unknown) => {
+      if ((again as NodeJS.ErrnoException).code !== 'EEXIST') throw again;
+    });
+  }
+}
+
+/** Brings names of files in a folder to the disk; some file systems offer no such thing. */
+async function syncNames(dir: string): Promise<void> {
+  const folder = await open(dir, 'r').catch(() => null);
+  await folder?.sync().catch(() => undefined);
+  await folder?.close();
 }
 
 /** A path of the file system as a store and a key: for images that are not in a corpus. */
