@@ -1,4 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import {
+  crossPredict,
+  fitHead,
+  type Cases,
+  type Target,
+  type Unlabelled,
+} from '../../src/tasks/classify/head.js';
 import { balancedWeights, fitLogistic } from '../../src/tasks/classify/logistic.js';
 import { decides, fitSemi, type Viewed } from '../../src/tasks/classify/semi.js';
 import { Random } from '../../src/volume/random.js';
@@ -65,5 +72,38 @@ describe('fitSemi', () => {
   it('refuses to run without cases to learn from', () => {
     const { cases, labels } = drawn(new Random(1), 10, 2, 3);
     expect(() => fitSemi(cases, labels, [], 2, { l2: 1 })).toThrow(/series without labels/);
+  });
+});
+
+describe('crossPredict with series without labels', () => {
+  const random = new Random(21);
+  const { cases: few, labels } = drawn(random, 24, 2, 2);
+  const many: Unlabelled[] = drawn(random, 60, 2, 2).cases.map((one) => ({ ...one, patient: null }));
+  const cases: Cases = {
+    features: few.map(({ whole }) => whole),
+    views: few.map(({ views }) => views),
+    patients: few.map((_, n) => `p${n}`),
+  };
+  const target = { kind: 'classes', names: ['a', 'b'], values: labels } as const;
+  const probabilities = (unlabelled: readonly Unlabelled[]): number[] =>
+    crossPredict({ ...cases, unlabelled }, target, { folds: 4 }).predictions.map(
+      ({ probabilities: p }) => p[1]!,
+    );
+
+  it('learns from them, but not from those of the patient that it predicts', () => {
+    const alone = crossPredict(cases, target, { folds: 4 }).predictions.map(({ probabilities: p }) => p[1]!);
+    const all = probabilities(many);
+    expect(all).not.toEqual(alone);
+    // Another image of patient 3, so odd that whoever learnt from it would say something else.
+    const odd = { ...cluster(random, 1, 50), patient: 'p3' };
+    const with3 = probabilities([...many, odd]);
+    expect(with3[3]).toBe(all[3]);
+    expect(with3).not.toEqual(all);
+  });
+
+  it('refuses targets and methods that cannot learn from them', () => {
+    const numbers: Target = { kind: 'number', names: ['age'], values: labels.map((label) => 40 + label) };
+    expect(() => fitHead({ ...cases, unlabelled: many }, numbers)).toThrow(/got a number/);
+    expect(() => fitHead({ ...cases, unlabelled: many }, target, 'knn')).toThrow(/got knn/);
   });
 });

@@ -1,27 +1,24 @@
-/** Heads on frozen features: what they are, how they are tuned on labelled cases, and what they predict. */
+/** Heads on frozen features: how they are tuned and fitted on labelled cases. */
 import { TaskError } from '../error.js';
-import { calibrated, calibrationOf, type Calibration } from './calibrate.js';
+import { calibrated, calibrationOf } from './calibrate.js';
 import { stratifiedFolds } from './folds.js';
-import { balancedWeights, fitLogisticPath, logitsOf, type LogisticModel } from './logistic.js';
-import { neighbourVote } from './neighbours.js';
-import { fitRidge, predictRidge, type RidgeModel } from './ridge.js';
+import { balancedWeights, fitLogisticPath, type LogisticModel } from './logistic.js';
+import {
+  evenly,
+  predictHead,
+  priorOf,
+  rawLogits,
+  unit,
+  type Classifier,
+  type Head,
+  type Prediction,
+  type Raw,
+  type Target,
+} from './prediction.js';
+import { fitRidge, predictRidge } from './ridge.js';
+import { fitSemi, type Viewed } from './semi.js';
 
-/**
- * What is to be told. `classes`: one of several. `ordinal`: one of several in order. `labels`: each of several, yes or
- * no. `number`: a quantity.
- */
-export type Target =
-  | {
-      readonly kind: 'classes' | 'ordinal';
-      readonly names: readonly string[];
-      readonly values: readonly number[];
-    }
-  | {
-      readonly kind: 'labels';
-      readonly names: readonly string[];
-      readonly values: readonly (readonly number[])[];
-    }
-  | { readonly kind: 'number'; readonly names: readonly [string]; readonly values: readonly number[] };
+export { predictHead, type Head, type Prediction, type Target } from './prediction.js';
 
 export type Method = 'logistic' | 'knn';
 
@@ -30,35 +27,17 @@ export interface Cases {
   readonly features: readonly Float32Array[];
   /** Cases of one patient never stand on both sides of a split. */
   readonly patients: readonly string[];
+  /** Features of altered views of each case, for learning from {@link unlabelled}. */
+  readonly views?: readonly (readonly Float32Array[])[];
+  /**
+   * Cases of which nothing is told, to learn from as well (see `fitSemi`). While a fold is held out, those of its patients
+   * are left out too; a null patient is known to be nobody of the labelled ones.
+   */
+  readonly unlabelled?: readonly Unlabelled[];
 }
 
-/** A probe of one question, with what turns its logits into probabilities. */
-type Classifier = {
-  readonly calibration: Calibration;
-  /** Share of each class in the training cases. */ readonly prior: Float64Array;
-} & (
-  | { readonly method: 'logistic'; readonly model: LogisticModel }
-  | {
-      readonly method: 'knn';
-      readonly k: number;
-      readonly references: readonly { readonly vector: Float32Array; readonly label: number }[];
-    }
-);
-
-export type Head =
-  | { readonly kind: 'classes'; readonly names: readonly string[]; readonly classifier: Classifier }
-  /** One classifier for each "beyond class c" (Frank & Hall 2001). */
-  | { readonly kind: 'ordinal'; readonly names: readonly string[]; readonly steps: readonly Classifier[] }
-  | { readonly kind: 'labels'; readonly names: readonly string[]; readonly each: readonly Classifier[] }
-  | { readonly kind: 'number'; readonly names: readonly [string]; readonly model: RidgeModel };
-
-export interface Prediction {
-  /** Probability of each class or label; empty for a number. */
-  readonly probabilities: Float64Array;
-  /** Index of the decided class, or the number; for labels -1. */
-  readonly value: number;
-  /** For labels, which are decided to be there. */
-  readonly present: readonly boolean[];
+export interface Unlabelled extends Viewed {
+  readonly patient: string | null;
 }
 
 /** Penalties tried, strongest first, so that each fit starts from the one before. */
@@ -72,9 +51,14 @@ const INNER_FOLDS = 4;
  * Tunes a head by cross-validation over patients, calibrates it on the cases that each fold did not see, and fits it on
  * all cases. Classes count alike in the fit, however many cases they have.
  *
- * @throws TaskError when a class has too few patients.
+ * @throws TaskError when a class has too few patients, or unlabelled cases are given for what cannot learn from them.
  */
 export function fitHead(cases: Cases, target: Target, method: Method = 'logistic', seed = 0): Head {
+  if (cases.unlabelled !== undefined && (target.kind === 'number' || method !== 'logistic'))
+    throw new TaskError(
+      'fit: series without labels teach a logistic probe of classes or labels, ' +
+        `got ${target.kind === 'number' ? 'a number' : method}; leave --unlabeled out`,
+    );
   if (target.kind === 'number') return fitNumber(cases, target, seed);
   const { names } = target;
   const fit = (labels: readonly number[], classes: number): Classifier =>
@@ -101,34 +85,6 @@ export function fitHead(cases: Cases, target: Target, method: Method = 'logistic
         2,
       ),
     ),
-  };
-}
-
-/** What a head says of the features of one case. */
-export function predictHead(head: Head, features: Float32Array): Prediction {
-  if (head.kind === 'number')
-    return { probabilities: new Float64Array(), value: predictRidge(head.model, features), present: [] };
-  if (head.kind === 'classes') {
-    const { probabilities, decided } = classify(head.classifier, features);
-    return { probabilities, value: decided, present: [] };
-  }
-  if (head.kind === 'labels') {
-    const each = head.each.map((one) => classify(one, features));
-    return {
-      probabilities: Float64Array.from(each, ({ probabilities }) => probabilities[1]!),
-      value: -1,
-      present: each.map(({ decided }) => decided === 1),
-    };
-  }
-  const beyond = head.steps.map((step) => classify(step, features));
-  // Steps are fitted apart; their probabilities must not rise with the class.
-  const survival = [1];
-  for (const { probabilities } of beyond) survival.push(Math.min(survival.at(-1)!, probabilities[1]!));
-  survival.push(0);
-  return {
-    probabilities: Float64Array.from(head.names, (_, c) => survival[c]! - survival[c + 1]!),
-    value: beyond.filter(({ decided }) => decided === 1).length,
-    present: [],
   };
 }
 
@@ -207,41 +163,68 @@ function fitClassifier(
 ): Classifier {
   const fold = innerFolds(cases.patients, labels, seed);
   const settings: readonly number[] = method === 'logistic' ? PENALTIES : NEIGHBOURS;
-  // logits[setting][case] of the fold that did not see the case
-  const logits = settings.map(() => new Array<Float64Array>(labels.length));
-  for (const f of new Set(fold)) {
-    const train = indices(fold, (one) => one !== f);
-    const test = indices(fold, (one) => one === f);
-    const told = train.map((n) => labels[n]!);
-    const features = train.map((n) => cases.features[n]!);
-    rawFits(features, told, classes, method, settings).forEach((raw, s) => {
-      for (const n of test) logits[s]![n] = rawLogits(raw, cases.features[n]!, classes);
-    });
-  }
+  const learn = (of: Cases, told: readonly number[]): Raw[] =>
+    rawFits(of.features, told, classes, method, settings);
+  const logits = heldOutLogits(cases, labels, classes, fold, learn);
+  const prior = priorOf(labels, classes);
   const weights = balancedWeights(labels, classes);
   let best = 0;
   let least = Infinity;
-  const calibrations = logits.map((rows) => calibrationOf(rows, labels));
+  let calibrations = logits.map((rows) => calibrationOf(rows, labels));
   calibrations.forEach((calibration, s) => {
     // The loss that decides is balanced, or a rare class would count for nothing.
-    const prior = priorOf(labels, classes);
     const loss = logits[s]!.reduce((sum, row, n) => {
       const p = evenly(calibrated(calibration, row), prior);
       return sum - weights[n]! * Math.log(Math.max(p[labels[n]!]!, 1e-12));
     }, 0);
     if (loss < least - 1e-9) [best, least] = [s, loss];
   });
-  const [fitted] = rawFits(cases.features, labels, classes, method, [settings[best]!]);
-  return { ...fitted!, calibration: calibrations[best]!, prior: priorOf(labels, classes) };
+  if (cases.unlabelled === undefined || method !== 'logistic') {
+    const [fitted] = rawFits(cases.features, labels, classes, method, [settings[best]!]);
+    return { ...fitted!, calibration: calibrations[best]!, prior };
+  }
+  // The penalty is what suits the labels alone; what it means to be sure is asked of the probe that is kept.
+  const teach = (of: Cases, told: readonly number[]): Raw[] => [
+    { method: 'logistic', model: fitBoth(of, told, classes, settings[best]!) },
+  ];
+  calibrations = heldOutLogits(cases, labels, classes, fold, teach).map((rows) =>
+    calibrationOf(rows, labels),
+  );
+  return { ...teach(cases, labels)[0]!, calibration: calibrations[0]!, prior };
 }
 
-type Raw =
-  | { readonly method: 'logistic'; readonly model: LogisticModel }
-  | {
-      readonly method: 'knn';
-      readonly k: number;
-      readonly references: readonly { readonly vector: Float32Array; readonly label: number }[];
-    };
+/** logits[fit][case] by fits that did not see the case's fold. */
+function heldOutLogits(
+  cases: Cases,
+  labels: readonly number[],
+  classes: number,
+  fold: Int32Array,
+  learn: (cases: Cases, labels: readonly number[]) => Raw[],
+): Float64Array[][] {
+  const logits: Float64Array[][] = [];
+  for (const f of new Set(fold)) {
+    const train = indices(fold, (one) => one !== f);
+    const test = indices(fold, (one) => one === f);
+    learn(
+      subset(cases, train),
+      train.map((n) => labels[n]!),
+    ).forEach((raw, s) => {
+      logits[s] ??= new Array<Float64Array>(labels.length);
+      for (const n of test) logits[s][n] = rawLogits(raw, cases.features[n]!, classes);
+    });
+  }
+  return logits;
+}
+
+function fitBoth(
+  { features, views, unlabelled }: Cases,
+  labels: readonly number[],
+  classes: number,
+  l2: number,
+): LogisticModel {
+  const labelled = features.map((whole, n) => ({ whole, views: views?.[n] ?? [] }));
+  return fitSemi(labelled, labels, unlabelled!, classes, { l2 });
+}
 
 function rawFits(
   features: readonly Float32Array[],
@@ -261,36 +244,6 @@ function rawFits(
   }).map((model) => ({ method, model }));
 }
 
-/** A vote is turned into logits with half a case of doubt, since a share of 0 has none. */
-function rawLogits(raw: Raw, features: Float32Array, classes: number): Float64Array {
-  if (raw.method === 'logistic') return logitsOf(raw.model, features);
-  const votes = neighbourVote(raw.references, unit(features), classes, raw.k);
-  return votes.map((vote) => Math.log((vote * raw.k + 0.5 / classes) / (raw.k + 0.5)));
-}
-
-function classify(
-  classifier: Classifier,
-  features: Float32Array,
-): { probabilities: Float64Array; decided: number } {
-  const { calibration, prior } = classifier;
-  const probabilities = calibrated(calibration, rawLogits(classifier, features, prior.length));
-  // Decided as if classes were equally frequent, so that a rare class can be decided at all.
-  const even = evenly(probabilities, prior);
-  return { probabilities, decided: even.indexOf(Math.max(...even)) };
-}
-
-function evenly(probabilities: Float64Array, prior: Float64Array): Float64Array {
-  const ratio = probabilities.map((p, c) => (prior[c]! > 0 ? p / prior[c]! : 0));
-  const sum = ratio.reduce((total, value) => total + value, 0);
-  return ratio.map((value) => value / sum);
-}
-
-function priorOf(labels: readonly number[], classes: number): Float64Array {
-  const prior = new Float64Array(classes);
-  for (const label of labels) prior[label]! += 1 / labels.length;
-  return prior;
-}
-
 /** As many folds as the rarest class has patients for, at most {@link INNER_FOLDS}. */
 function innerFolds(patients: readonly string[], labels: readonly number[], seed: number): Int32Array {
   const having = new Map<number, Set<string>>();
@@ -303,18 +256,22 @@ function innerFolds(patients: readonly string[], labels: readonly number[], seed
   return stratifiedFolds(patients, labels, Math.min(INNER_FOLDS, fewest), seed);
 }
 
-function unit(vector: Float32Array): Float32Array {
-  const length = Math.hypot(...vector) || 1;
-  return vector.map((x) => x / length);
-}
-
 const indices = (fold: Int32Array, wanted: (fold: number) => boolean): number[] =>
   Array.from(fold, (_, n) => n).filter((n) => wanted(fold[n]!));
 
-const subset = ({ features, patients }: Cases, of: readonly number[]): Cases => ({
-  features: of.map((n) => features[n]!),
-  patients: of.map((n) => patients[n]!),
-});
+/** Some of the cases; unlabelled ones of the patients that are not among them go too. */
+function subset({ features, patients, views, unlabelled }: Cases, of: readonly number[]): Cases {
+  const here = new Set(of.map((n) => patients[n]!));
+  const gone = new Set(patients.filter((patient) => !here.has(patient)));
+  return {
+    features: of.map((n) => features[n]!),
+    patients: of.map((n) => patients[n]!),
+    ...(views && { views: of.map((n) => views[n]!) }),
+    ...(unlabelled && {
+      unlabelled: unlabelled.filter(({ patient }) => patient === null || !gone.has(patient)),
+    }),
+  };
+}
 
 function subTarget(target: Target, of: readonly number[]): Target {
   return { ...target, values: of.map((n) => target.values[n]!) } as Target;

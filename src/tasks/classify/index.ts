@@ -11,5 +11,6 @@ export {
   type Method,
   type Prediction,
   type Target,
+  type Unlabelled,
 } from './head.js';
 export { readLabels, type Labelled, type LabelOptions, type Level } from './labels.js';

@@ -1,15 +1,8 @@
 /** A linear probe that also learns from cases without labels: its teacher labels them, where it is sure. */
 import { TaskError } from '../error.js';
-import {
-  balancedWeights,
-  fitLogistic,
-  logitsOf,
-  softmax,
-  standardisation,
-  type LogisticModel,
-} from './logistic.js';
+import { balancedWeights, fitLogistic, logitsOf, standardisation, type LogisticModel } from './logistic.js';
 
-/** Features of one case: the image as it is, and altered views of it (crops, noise, gaps). */
+/** Features of one case: the image as it is, and altered views of it (crops, noise, gaps); the steps take turns at them. */
 export interface Viewed {
   readonly whole: Float32Array;
   readonly views: readonly Float32Array[];
@@ -66,30 +59,21 @@ export function fitSemi(
   const student = fullWeights(start, dim);
   const teacher = student.slice();
   const caseWeights = balancedWeights(labels, classes);
-  const shares = new Float64Array(classes).fill(1 / classes);
+  const shares = sharesOf(labels, classes);
   const seen = Float64Array.from(shares);
   const moments = { m: new Float64Array(student.length), v: new Float64Array(student.length) };
   const gradient = new Float64Array(student.length);
+  const p = new Float64Array(classes);
   for (let step = 1; step <= steps; step++) {
-    const answers = asked.map((x) => {
-      const p = softmax(logits(teacher, x, classes));
-      p.forEach((value, c) => (seen[c] = 0.999 * seen[c]! + 0.001 * value));
-      const aligned = p.map((value, c) => (value * shares[c]!) / Math.max(seen[c]!, 1e-6));
-      const sum = aligned.reduce((total, value) => total + value, 0);
-      return aligned.map((value) => value / sum);
-    });
-    const chosen = confident(answers, classes, threshold);
-
+    const chosen = confident(answersOf(teacher, asked, shares, seen), classes, threshold);
     gradient.fill(0);
     known.forEach((rows, n) => {
-      const share = caseWeights[n]! / (known.length * rows.length);
-      for (const x of rows) addGradient(gradient, student, x, labels[n]!, share, classes);
+      const x = rows[step % rows.length]!;
+      addGradient(gradient, student, x, labels[n]!, caseWeights[n]! / known.length, p);
     });
     altered.forEach((rows, n) => {
-      const label = chosen[n]!;
-      if (label < 0) return;
-      const share = weight / (altered.length * rows.length);
-      for (const x of rows) addGradient(gradient, student, x, label, share, classes);
+      if (chosen[n]! < 0) return;
+      addGradient(gradient, student, rows[step % rows.length]!, chosen[n]!, weight / altered.length, p);
     });
     for (let w = 0; w < classes * dim; w++) gradient[w]! += l2 * student[w]!;
     adam(student, gradient, moments, step, LEARNING_RATE * 0.5 * (1 + Math.cos((Math.PI * step) / steps)));
@@ -99,11 +83,40 @@ export function fitSemi(
   return toModel(teacher, classes, dim, mean, scale);
 }
 
+/** What the teacher says of each case, moved so that its answers as a whole (their running mean is `seen`) keep `shares`. */
+function answersOf(
+  teacher: Float64Array,
+  asked: readonly Float64Array[],
+  shares: Float64Array,
+  seen: Float64Array,
+): Float64Array[] {
+  const classes = shares.length;
+  return asked.map((x) => {
+    const p = new Float64Array(classes);
+    answer(teacher, x, p);
+    let sum = 0;
+    for (let c = 0; c < classes; c++) {
+      seen[c] = 0.999 * seen[c]! + 0.001 * p[c]!;
+      p[c]! *= shares[c]! / Math.max(seen[c]!, 1e-6);
+      sum += p[c]!;
+    }
+    for (let c = 0; c < classes; c++) p[c]! /= sum;
+    return p;
+  });
+}
+
+function sharesOf(labels: ArrayLike<number>, classes: number): Float64Array {
+  const shares = new Float64Array(classes);
+  for (let n = 0; n < labels.length; n++) shares[labels[n]!]! += 1 / labels.length;
+  return shares;
+}
+
 /** The class of each answer that passes its class's threshold; -1 for the others. */
 function confident(answers: readonly Float64Array[], classes: number, threshold: number): Int32Array {
   const best = answers.map((p) => {
-    const most = Math.max(...p);
-    return { most, label: p.indexOf(most) };
+    let label = 0;
+    for (let c = 1; c < classes; c++) if (p[c]! > p[label]!) label = c;
+    return { most: p[label]!, label };
   });
   const sure = new Float64Array(classes);
   for (const { most, label } of best) if (most >= threshold) sure[label]!++;
@@ -132,31 +145,36 @@ function fullWeights({ weights, bias, mean, scale, classes }: LogisticModel, dim
   return full;
 }
 
-function logits(weights: Float64Array, x: Float64Array, classes: number): Float64Array {
-  const dim = x.length;
-  const out = new Float64Array(classes);
+/** Probabilities of each class by weights laid out as in {@link fullWeights}, written to `out`. */
+function answer(weights: Float64Array, x: Float64Array, out: Float64Array): void {
+  const [dim, classes] = [x.length, out.length];
+  let most = -Infinity;
   for (let c = 0; c < classes; c++) {
     let z = weights[classes * dim + c]!;
-    for (let d = 0, w = c * dim; d < dim; d++) z += weights[w + d]! * x[d]!;
+    for (let d = 0, w = c * dim; d < dim; d++, w++) z += weights[w]! * x[d]!;
     out[c] = z;
+    most = Math.max(most, z);
   }
-  return out;
+  let sum = 0;
+  for (let c = 0; c < classes; c++) sum += out[c] = Math.exp(out[c]! - most);
+  for (let c = 0; c < classes; c++) out[c]! /= sum;
 }
 
+/** @param p room for the classes' probabilities. */
 function addGradient(
   gradient: Float64Array,
   weights: Float64Array,
   x: Float64Array,
   label: number,
   share: number,
-  classes: number,
+  p: Float64Array,
 ): void {
-  const dim = x.length;
-  const p = softmax(logits(weights, x, classes));
+  const [dim, classes] = [x.length, p.length];
+  answer(weights, x, p);
   for (let c = 0; c < classes; c++) {
     const g = share * (p[c]! - (c === label ? 1 : 0));
     gradient[classes * dim + c]! += g;
-    for (let d = 0, w = c * dim; d < dim; d++) gradient[w + d]! += g * x[d]!;
+    for (let d = 0, w = c * dim; d < dim; d++, w++) gradient[w]! += g * x[d]!;
   }
 }
 
