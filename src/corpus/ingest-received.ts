@@ -1,6 +1,8 @@
 /** Series that come over the network into a corpus: their files stay in memory and are taken in batch by batch. */
 import { mountBytes, unmountBytes } from '../formats/bytes.js';
-import { type FoundSeries, type ReceivedSeries, sopInstanceUid } from '../pacs/index.js';
+import type { FoundSeries, ReceivedSeries } from '../pacs/index.js';
+// Not by way of the index, which loads the whole of DIMSE.
+import { sopInstanceUid } from '../pacs/sop-instance.js';
 import { type Ingest, type Ingested, type IngestOptions, withIngest } from './ingest.js';
 import { ReceivedRecords } from './received.js';
 import type { Skipped, SourceFile } from './walk.js';

@@ -1,8 +1,10 @@
 /** The series table: one LanceDB row a series, and the corpus's filter language. */
+import { createRequire } from 'node:module';
 import type { Connection, Table } from '@lancedb/lancedb';
 import type { Field as ArrowField, Schema as ArrowSchema } from 'apache-arrow';
 import { CorpusError } from './error.js';
 import { type Series, seriesSchema } from './series.js';
+import { insideOf, isRemote } from './store.js';
 
 /** A row: the series, and what ingest needs to know of how it is stored. */
 export interface StoredSeries {
@@ -49,6 +51,7 @@ interface StoredKey {
   readonly revision: number;
 }
 
+const FOLDER = 'tables';
 const TABLE = 'series';
 
 async function loadLance(): Promise<typeof import('@lancedb/lancedb')> {
@@ -57,9 +60,23 @@ async function loadLance(): Promise<typeof import('@lancedb/lancedb')> {
   return import('@lancedb/lancedb');
 }
 
+async function connect(corpus: string): Promise<Connection> {
+  const lance = await loadLance();
+  const dir = insideOf(corpus, FOLDER);
+  if (!isRemote(corpus)) return lance.connect(dir);
+  const { lanceStorageOptions } = await import('./s3.js');
+  return lance.connect(dir, { storageOptions: lanceStorageOptions() });
+}
+
+const require = createRequire(import.meta.url);
+
+/** Arrow as LanceDB itself loads it: an import would load all of it a second time, as ES modules. */
+export const loadArrow = (): typeof import('apache-arrow') =>
+  require('apache-arrow') as typeof import('apache-arrow');
+
 /** The Arrow schema of a row. */
-export async function arrowSchema(): Promise<ArrowSchema> {
-  const { Bool, Field, FixedSizeList, Float64, Int32, List, Schema, Utf8 } = await import('apache-arrow');
+export function arrowSchema(): ArrowSchema {
+  const { Bool, Field, FixedSizeList, Float64, Int32, List, Schema, Utf8 } = loadArrow();
   const item = (type: ConstructorParameters<typeof Field>[1]): ArrowField => new Field('item', type, true);
   const text = (name: string): ArrowField => new Field(name, new Utf8(), false);
   const maybe = (name: string): ArrowField => new Field(name, new Utf8(), true);
@@ -120,14 +137,14 @@ export class SeriesTable {
     private readonly table: Table,
   ) {}
 
-  static async create(dir: string): Promise<SeriesTable> {
-    const connection = await (await loadLance()).connect(dir);
-    const table = await connection.createEmptyTable(TABLE, await arrowSchema(), { existOk: true });
+  static async create(corpus: string): Promise<SeriesTable> {
+    const connection = await connect(corpus);
+    const table = await connection.createEmptyTable(TABLE, arrowSchema(), { existOk: true });
     return new SeriesTable(connection, table);
   }
 
-  static async open(dir: string): Promise<SeriesTable> {
-    const connection = await (await loadLance()).connect(dir);
+  static async open(corpus: string): Promise<SeriesTable> {
+    const connection = await connect(corpus);
     return new SeriesTable(connection, await connection.openTable(TABLE));
   }
 
@@ -172,7 +189,7 @@ export class SeriesTable {
     const kept = rows.filter(({ series }) => !ids.has(series.id));
     if (kept.length < rows.length) {
       // Deleting only marks rows as gone in a file that keeps them; written anew, the table is without them.
-      const options = { mode: 'overwrite', schema: await arrowSchema() } as const;
+      const options = { mode: 'overwrite', schema: arrowSchema() } as const;
       const fresh =
         kept.length === 0
           ? await this.connection.createEmptyTable(TABLE, options.schema, { mode: options.mode })

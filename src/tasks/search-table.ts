@@ -1,6 +1,6 @@
 /** The table of an index: vectors and words of series beside what filters may name, and the indexes on them. */
 import type { Connection, Table } from '@lancedb/lancedb';
-import { arrowSchema, COLUMNS, toRow } from '../corpus/table.js';
+import { arrowSchema, COLUMNS, loadArrow, toRow } from '../corpus/table.js';
 import type { Series } from '../corpus/series.js';
 
 export const IMAGES = 'images';
@@ -42,11 +42,11 @@ function studyVectors(rows: readonly { studyId: string; vector: Float32Array }[]
  * vector of its study, so that one filter serves both levels.
  */
 export async function writeImages(db: Connection, rows: readonly IndexedSeries[]): Promise<void> {
-  const { Field, FixedSizeList, Float32, Schema, Utf8 } = await import('apache-arrow');
+  const { Field, FixedSizeList, Float32, Schema, Utf8 } = loadArrow();
   const dim = rows[0]!.vector.length;
   const vectorField = (name: string) =>
     new Field(name, new FixedSizeList(dim, new Field('item', new Float32(), true)), false);
-  const { fields } = await arrowSchema();
+  const { fields } = arrowSchema();
   const schema = new Schema([
     ...fields.filter(({ name }) => Object.hasOwn(COLUMNS, name)),
     new Field('words', new Utf8(), false),
