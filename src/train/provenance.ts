@@ -14,7 +14,7 @@ import { NO_PROVENANCE, type Provenance, type SourceRecord } from '../models/pro
 export function provenanceOf(
   kind: string,
   settings: Record<string, unknown>,
-  training: readonly Series[],
+  training: readonly Pick<Series, 'id' | 'source' | 'rights'>[],
   base: Provenance = NO_PROVENANCE,
 ): Provenance {
   const lineage = base.runs.map(({ id }) => id);

@@ -111,7 +111,7 @@ function sumValid(
 }
 
 /** The affine of a grid whose voxels are boxes of `f` voxels: the centre moves by half a box less half a voxel. */
-function coarsen(a: Affine, f: readonly [number, number, number]): Affine {
+export function coarsen(a: Affine, f: readonly [number, number, number]): Affine {
   const row = (r: 0 | 1 | 2): [number, number, number, number] => [
     a[r][0] * f[0],
     a[r][1] * f[1],

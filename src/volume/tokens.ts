@@ -145,7 +145,7 @@ export function tokenize(prepared: Prepared, options: TokenizeOptions): TokenSet
 }
 
 /** [0, 1] (5th to 95th percentile) becomes [-1, 1]; what lies outside is kept but compressed to at most ±3. */
-function squash(v: number): number {
+export function squash(v: number): number {
   const x = 2 * v - 1;
   if (x > 1) return 1 + 2 * Math.tanh((x - 1) / 2);
   if (x < -1) return -1 - 2 * Math.tanh((-1 - x) / 2);
