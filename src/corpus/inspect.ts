@@ -66,7 +66,8 @@ function zeroFilled(seen: Inspected): Inspected {
   const mask = zeroFilledMask(seen.volume);
   if (mask === null) return seen;
   const { valid: before } = seen.volume;
-  const valid = mask.map((filled, n) => (filled === 1 || before?.[n] === 0 ? 0 : 1));
+  const valid = new Uint8Array(mask.length);
+  for (let n = 0; n < mask.length; n++) valid[n] = mask[n] === 1 || before?.[n] === 0 ? 0 : 1;
   return { ...seen, volume: { ...seen.volume, valid } };
 }
 

@@ -26,93 +26,203 @@ const FULL_SLICE = 0.05;
  * An all-zero slice between two that are not is filled in any image.
  */
 export function zeroFilledMask(volume: Volume): Uint8Array | null {
-  const { data, valid, shape } = volume;
-  let zeros = 0;
-  let measured = data.length;
-  if (valid === null) for (let n = 0; n < data.length; n++) zeros += data[n] === 0 ? 1 : 0;
-  else
-    for (let n = 0; n < data.length; n++) {
-      if (valid[n] === 0) measured--;
-      else if (data[n] === 0) zeros++;
-    }
+  const zero = new Bits(volume.shape);
+  const measured = setZeros(zero, volume);
+  const zeros = zero.count();
   if (zeros < LEAST_SHARE * measured || zeros === measured) return null;
-  const zero = new Uint8Array(data.length);
-  for (let n = 0; n < data.length; n++) if (data[n] === 0 && valid?.[n] !== 0) zero[n] = 1;
-  const regions = isNoisyAtBorder(zero, shape) ? solidRegions(volume, zero) : null;
-  const mask = regions ?? new Uint8Array(data.length);
-  const slices = lostSlices(zero, shape);
-  const area = shape[0] * shape[1];
-  for (const k of slices) {
-    for (let n = k * area; n < (k + 1) * area; n++) if (zero[n] === 1) mask[n] = 1;
-  }
-  return regions === null && slices.length === 0 ? null : mask;
+  const regions = isNoisyAtBorder(zero) ? solidRegions(volume, zero) : null;
+  const slices = lostSlices(zero);
+  if (regions === null && slices.length === 0) return null;
+  const filled = regions ?? new Bits(volume.shape);
+  const { perSlice } = zero;
+  for (const k of slices)
+    for (let at = k * perSlice; at < (k + 1) * perSlice; at++) filled.words[at]! |= zero.words[at]!;
+  return filled.toBytes();
 }
 
-function isNoisyAtBorder(zero: Uint8Array, [ni, nj, nk]: Vec3): boolean {
+/** A bit a voxel: rows along i are whole words of 32 bits, so that 32 voxels are compared at a time. */
+class Bits {
+  readonly words: Int32Array;
+  /** Words of a row and of a slice. */
+  readonly perRow: number;
+  readonly perSlice: number;
+  /** Bits of the last word of a row that are voxels. */
+  readonly last: number;
+
+  constructor(
+    readonly shape: Vec3,
+    words?: Int32Array,
+  ) {
+    const [ni, nj, nk] = shape;
+    this.perRow = Math.ceil(ni / 32);
+    this.perSlice = this.perRow * nj;
+    this.words = words ?? new Int32Array(this.perSlice * nk);
+    this.last = ni % 32 === 0 ? -1 : (1 << (ni % 32)) - 1;
+  }
+
+  copy(): Bits {
+    return new Bits(this.shape, this.words.slice());
+  }
+
+  /** Bits that are set, from word `from` up to but without `to`. */
+  count(from = 0, to = this.words.length): number {
+    let sum = 0;
+    for (let at = from; at < to; at++) sum += ones(this.words[at]!);
+    return sum;
+  }
+
+  /** `row` counts through all slices. */
+  has(i: number, row: number): boolean {
+    return ((this.words[row * this.perRow + (i >>> 5)]! >>> (i & 31)) & 1) === 1;
+  }
+
+  /** A byte a voxel. */
+  toBytes(): Uint8Array {
+    const [ni, nj, nk] = this.shape;
+    const bytes = new Uint8Array(ni * nj * nk);
+    for (let row = 0, n = 0; row < nj * nk; row++)
+      for (let i = 0; i < ni; i += 32) {
+        const word = this.words[row * this.perRow + (i >>> 5)]!;
+        const end = n + Math.min(32, ni - i);
+        if (word === -1) bytes.fill(1, n, end);
+        else if (word !== 0) for (let bit = 0; n + bit < end; bit++) bytes[n + bit] = (word >>> bit) & 1;
+        n = end;
+      }
+    return bytes;
+  }
+}
+
+/** Bits that are set in a word of 32. */
+function ones(word: number): number {
+  word -= (word >>> 1) & 0x55555555;
+  word = (word & 0x33333333) + ((word >>> 2) & 0x33333333);
+  return Math.imul((word + (word >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+}
+
+/** Sets the bits of the measured voxels that are 0; how many voxels were measured. */
+function setZeros({ words }: Bits, { data, valid, shape: [ni, nj, nk] }: Volume): number {
+  let measured = data.length;
+  for (let row = 0, n = 0, at = 0; row < nj * nk; row++)
+    for (let i = 0; i < ni; i += 32) {
+      const end = Math.min(32, ni - i);
+      let word = 0;
+      for (let bit = 0; bit < end; bit++) if (data[n + bit] === 0) word |= 1 << bit;
+      if (valid !== null)
+        for (let bit = 0; bit < end; bit++) {
+          if (valid[n + bit] !== 0) continue;
+          measured--;
+          word &= ~(1 << bit);
+        }
+      words[at++] = word;
+      n += end;
+    }
+  return measured;
+}
+
+function isNoisyAtBorder(zero: Bits): boolean {
+  const [ni, nj, nk] = zero.shape;
   let all = 0;
   let zeros = 0;
-  for (let k = 0; k < nk; k++) {
-    for (let j = 0; j < nj; j++) {
-      // Rows at the top and the bottom whole, of the others both ends.
-      const step = j === 0 || j === nj - 1 ? 1 : Math.max(1, ni - 1);
-      for (let i = 0; i < ni; i += step) {
-        all++;
-        zeros += zero[i + ni * (j + nj * k)]!;
-      }
+  for (let row = 0; row < nj * nk; row++) {
+    const j = row % nj;
+    // Rows at the top and the bottom whole, of the others both ends.
+    const step = j === 0 || j === nj - 1 ? 1 : Math.max(1, ni - 1);
+    for (let i = 0; i < ni; i += step) {
+      all++;
+      if (zero.has(i, row)) zeros++;
     }
   }
   return all - zeros >= LEAST_NOISY_BORDER * all;
 }
 
-function solidRegions(volume: Volume, zero: Uint8Array): Uint8Array | null {
-  const { data, shape, affine } = volume;
-  const core = zero.slice();
-  for (const axis of [0, 1, 2] as const) spread(core, shape, axis, 0);
-  if (!core.includes(1)) return null;
-  const mask = core;
-  for (const axis of [0, 1, 2] as const) spread(mask, shape, axis, 1);
-  let size = 0;
-  for (let n = 0; n < mask.length; n++) size += mask[n]! &= zero[n]!;
+function solidRegions({ data, valid, shape, affine }: Volume, zero: Bits): Bits | null {
+  const mask = zero.copy();
+  const { words, perRow, perSlice } = mask;
+  erodeRows(mask);
+  spread(words, perRow, shape[1], true);
+  spread(words, perSlice, shape[2], true);
+  if (mask.count() === 0) return null;
+  dilateRows(mask);
+  spread(words, perRow, shape[1], false);
+  spread(words, perSlice, shape[2], false);
+  for (let at = 0; at < words.length; at++) words[at]! &= zero.words[at]!;
+  const size = mask.count();
   const voxel = spacing(affine).reduce((product, mm) => product * mm, 1);
   if (size < LEAST_VOXELS || size * voxel < LEAST_MM3) return null;
 
-  const dim = 0.1 * highest(volume, zero);
+  const dim = 0.1 * highest(data, valid);
+  const lone = zero.count() - size;
   let dims = 0;
-  let lone = 0;
-  for (let n = 0; n < data.length; n++) {
-    if (mask[n] === 1 || Math.abs(data[n]!) > dim) continue;
-    if (volume.valid !== null && volume.valid[n] === 0) continue;
-    dims++;
-    lone += zero[n]!;
-  }
+  const [ni, nj, nk] = shape;
+  for (let row = 0, n = 0, at = 0; row < nj * nk; row++)
+    for (let i = 0; i < ni; i += 32) {
+      const word = words[at++]!;
+      const end = Math.min(32, ni - i);
+      for (let bit = 0; bit < end && word !== -1; bit++) {
+        if (((word >>> bit) & 1) === 1 || Math.abs(data[n + bit]!) > dim) continue;
+        if (valid === null || valid[n + bit] !== 0) dims++;
+      }
+      n += end;
+    }
   return lone > MOST_ZERO_NOISE * dims ? null : mask;
 }
 
 /** The 99th percentile of what is not 0, of every n-th voxel so that a hundred thousand are looked at. */
-function highest({ data, valid }: Volume, zero: Uint8Array): number {
+function highest(data: Volume['data'], valid: Uint8Array | null): number {
   const step = Math.max(1, Math.floor(data.length / 1e5));
-  const values: number[] = [];
+  const values = new Float64Array(Math.ceil(data.length / step));
+  let count = 0;
   for (let n = 0; n < data.length; n += step)
-    if (zero[n] === 0 && (valid === null || valid[n] === 1)) values.push(Math.abs(data[n]!));
-  values.sort((a, b) => a - b);
-  return values[Math.floor(0.99 * values.length)] ?? 0;
+    if (data[n] !== 0 && valid?.[n] !== 0) values[count++] = Math.abs(data[n]!);
+  return values.subarray(0, count).sort()[Math.floor(0.99 * count)] ?? 0;
 }
 
-/** Gives `value` to the neighbours along an axis of voxels that have it. Outside the image nothing has a value. */
-function spread(voxels: Uint8Array, shape: Vec3, axis: 0 | 1 | 2, value: 0 | 1): void {
-  const stride = axis === 0 ? 1 : axis === 1 ? shape[0] : shape[0] * shape[1];
-  const length = shape[axis];
-  const other = 1 - value;
-  // Rows of voxels that are side by side in memory advance together.
-  const before = new Uint8Array(stride);
-  for (let first = 0; first < voxels.length; first += stride * length) {
-    before.fill(other);
+/** Leaves the bits whose neighbours along i are set. What is outside the image counts as set. */
+function erodeRows({ words, perRow, last }: Bits): void {
+  for (let first = 0; first < words.length; first += perRow) {
+    let before = -1;
+    words[first + perRow - 1]! |= ~last;
+    for (let at = first; at < first + perRow; at++) {
+      const here = words[at]!;
+      const after = at + 1 < first + perRow ? words[at + 1]! : -1;
+      words[at] = here & ((here << 1) | (before >>> 31)) & ((here >>> 1) | (after << 31));
+      before = here;
+    }
+    words[first + perRow - 1]! &= last;
+  }
+}
+
+/** Sets the bits that have a neighbour along i. */
+function dilateRows({ words, perRow, last }: Bits): void {
+  for (let first = 0; first < words.length; first += perRow) {
+    let before = 0;
+    for (let at = first; at < first + perRow; at++) {
+      const here = words[at]!;
+      const after = at + 1 < first + perRow ? words[at + 1]! : 0;
+      words[at] = here | (here << 1) | (before >>> 31) | (here >>> 1) | (after << 31);
+      before = here;
+    }
+    words[first + perRow - 1]! &= last;
+  }
+}
+
+/**
+ * As erodeRows or dilateRows, along the axis whose neighbours are `stride` words apart, of `length`; outside the image
+ * nothing counts.
+ */
+function spread(words: Int32Array, stride: number, length: number, erode: boolean): void {
+  const outside = erode ? -1 : 0;
+  // Words that are side by side in memory advance together.
+  const before = new Int32Array(stride);
+  for (let first = 0; first < words.length; first += stride * length) {
+    before.fill(outside);
     for (let n = 0, row = first; n < length; n++, row += stride) {
       const isLast = n + 1 === length;
       for (let i = 0; i < stride; i++) {
         const at = row + i;
-        const here = voxels[at]!;
-        if (before[i] === value || (!isLast && voxels[at + stride] === value)) voxels[at] = value;
+        const here = words[at]!;
+        const after = isLast ? outside : words[at + stride]!;
+        words[at] = erode ? here & before[i]! & after : here | before[i]! | after;
         before[i] = here;
       }
     }
@@ -120,12 +230,11 @@ function spread(voxels: Uint8Array, shape: Vec3, axis: 0 | 1 | 2, value: 0 | 1):
 }
 
 /** All-zero slices along k between two full ones. */
-function lostSlices(zero: Uint8Array, [ni, nj, nk]: Vec3): number[] {
-  const area = ni * nj;
+function lostSlices(zero: Bits): number[] {
+  const [ni, nj, nk] = zero.shape;
   const share = Array.from({ length: nk }, (_, k) => {
-    let zeros = 0;
-    for (let n = k * area; n < (k + 1) * area; n++) zeros += zero[n]!;
-    return 1 - zeros / area;
+    const zeros = zero.count(k * zero.perSlice, (k + 1) * zero.perSlice);
+    return 1 - zeros / (ni * nj);
   });
   const full = share.map((values) => values > FULL_SLICE);
   return share.flatMap((values, k) =>
