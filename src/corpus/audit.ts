@@ -8,12 +8,11 @@
  * `precess corpus audit` elsewhere where that matters.
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
-import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { z } from 'zod';
 import { CorpusError } from './error.js';
 import { lock } from './lock.js';
 import { readKey } from './pseudonym.js';
+import { type CorpusStore, openStore } from './store.js';
 
 export const AUDIT_FILE = 'audit.jsonl';
 export const HEAD_FILE = 'audit.head';
@@ -104,35 +103,26 @@ export async function recordAudit(
   const key = await readKey(dir);
   const unlock = await lock(dir, `audit ${action}`, { file: LOCK_FILE, waitMs: WAIT_MS });
   try {
-    const path = join(dir, AUDIT_FILE);
-    const tail = await resume(path, await readHead(dir), key);
-    const file = await open(path, 'a', 0o600);
-    try {
-      if (tail.cut !== null) await file.truncate(tail.cut);
-      let { count, bytes, hash } = tail;
-      const add = async (what: Pick<Body, 'action' | 'operator' | 'detail'>): Promise<AuditEntry> => {
-        const body: Body = { n: count, at: new Date().toISOString(), ...what, previous: hash };
-        const own = hashOf(body);
-        const entry: AuditEntry = { ...body, hash: own, mac: macOf(key, 'entry', own) };
-        const line = Buffer.from(`${tail.broken ? '\n' : ''}${JSON.stringify(entry)}\n`);
-        tail.broken = false;
-        await file.appendFile(line);
-        [count, bytes, hash] = [count + 1, bytes + line.length, own];
-        return entry;
-      };
-      if (tail.repair !== null)
-        await add({ action: 'repair', operator: null, detail: { found: tail.repair } });
-      const entry = await add({
-        action,
-        operator,
-        detail: JSON.parse(JSON.stringify(detail)) as AuditDetail,
-      });
-      await file.sync();
-      await writeHead(dir, key, { count, bytes, hash });
+    const store = await openStore(dir);
+    const tail = resume(await store.read(AUDIT_FILE), await readHead(store), key);
+    const start = tail.bytes;
+    let { count, bytes, hash } = tail;
+    const lines: Buffer[] = [];
+    const add = (what: Pick<Body, 'action' | 'operator' | 'detail'>): AuditEntry => {
+      const body: Body = { n: count, at: new Date().toISOString(), ...what, previous: hash };
+      const own = hashOf(body);
+      const entry: AuditEntry = { ...body, hash: own, mac: macOf(key, 'entry', own) };
+      const line = Buffer.from(`${tail.broken ? '\n' : ''}${JSON.stringify(entry)}\n`);
+      tail.broken = false;
+      lines.push(line);
+      [count, bytes, hash] = [count + 1, bytes + line.length, own];
       return entry;
-    } finally {
-      await file.close();
-    }
+    };
+    if (tail.repair !== null) add({ action: 'repair', operator: null, detail: { found: tail.repair } });
+    const entry = add({ action, operator, detail: JSON.parse(JSON.stringify(detail)) as AuditDetail });
+    await store.append(AUDIT_FILE, start, Buffer.concat(lines), { mode: 0o600 });
+    await writeHead(store, key, { count, bytes, hash });
+    return entry;
   } finally {
     await unlock();
   }
@@ -141,9 +131,11 @@ export async function recordAudit(
 /** Why nothing could be written: the storage of the corpus may only be read. */
 const READ_ONLY = new Set(['EROFS', 'EACCES', 'EPERM']);
 
-/** Whether an error says that the corpus may only be read by this user. */
-export const isReadOnly = (error: unknown): boolean =>
-  READ_ONLY.has((error as NodeJS.ErrnoException | null)?.code ?? '');
+/** Whether an error, or what it comes from, says that the corpus may only be read by this user. */
+export function isReadOnly(error: unknown): boolean {
+  const { code, cause } = (error ?? {}) as NodeJS.ErrnoException;
+  return READ_ONLY.has(code ?? '') || (cause !== undefined && isReadOnly(cause));
+}
 
 /** As `recordAudit`, but false where the corpus may only be read: for what does not change the corpus. */
 export async function recordUse(
@@ -166,30 +158,29 @@ export async function recordUse(
  * entry is about it.
  */
 export async function auditSubject(dir: string, id: string): Promise<string> {
-  return macOf(await readKey(dir), 'subject', id).slice(0, 32);
+  return subjectOf(await readKey(dir), id);
 }
+
+/** As `auditSubject`, with the corpus's key at hand. */
+export const subjectOf = (key: Uint8Array, id: string): string => macOf(key, 'subject', id).slice(0, 32);
 
 /** Where the next entry goes. */
 interface Tail {
   count: number;
+  /** How much of the file is kept: a crash may have left half a line behind it. */
   bytes: number;
   hash: string;
-  /** Length to cut the file to: a crash left half a line behind it. */
-  cut: number | null;
   /** What an entry of its own is to say of the state that was found. */
   repair: string | null;
   /** The file does not end with a line break and may not be cut. */
   broken: boolean;
 }
 
-async function resume(path: string, head: Head | null | 'damaged', key: Uint8Array): Promise<Tail> {
-  const text = await readFile(path).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0);
-    throw error;
-  });
+function resume(log: Uint8Array | null, head: Head | null | 'damaged', key: Uint8Array): Tail {
+  const text = Buffer.from(log ?? []);
   const trusted = head !== null && head !== 'damaged' && same(head.mac, headMac(key, head)) ? head : null;
   const start = trusted ?? { count: 0, bytes: 0, hash: NONE };
-  const tail: Tail = { ...start, bytes: text.length, cut: null, repair: null, broken: false };
+  const tail: Tail = { ...start, bytes: text.length, repair: null, broken: false };
   if (trusted !== null && text.length < trusted.bytes) {
     tail.repair = 'entries are missing at the end';
     tail.broken = text.length > 0 && text.at(-1) !== LINE_BREAK;
@@ -209,7 +200,7 @@ async function resume(path: string, head: Head | null | 'damaged', key: Uint8Arr
   }
   if (trusted === null && tail.count > 1) tail.repair = 'the head was missing or damaged';
   if (at < text.length) {
-    [tail.cut, tail.bytes] = [at, at];
+    tail.bytes = at;
     tail.repair ??= 'half an entry at the end, as a crash leaves it';
   }
   return tail;
@@ -229,47 +220,19 @@ function parseEntry(line: string): AuditEntry | null {
 const isGenuine = (entry: AuditEntry, key: Uint8Array): boolean =>
   hashOf(entry) === entry.hash && same(entry.mac, macOf(key, 'entry', entry.hash));
 
-async function readHead(dir: string): Promise<Head | null | 'damaged'> {
-  const text = await readFile(join(dir, HEAD_FILE), 'utf8').catch(() => null);
-  if (text === null) return null;
+async function readHead(store: CorpusStore): Promise<Head | null | 'damaged'> {
+  const bytes = await store.read(HEAD_FILE);
+  if (bytes === null) return null;
   try {
-    return headSchema.parse(JSON.parse(text));
+    return headSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
   } catch {
     return 'damaged';
   }
 }
 
-async function writeHead(dir: string, key: Uint8Array, head: Omit<Head, 'mac'>): Promise<void> {
-  await writeSynced(
-    join(dir, HEAD_FILE),
-    `${JSON.stringify({ ...head, mac: headMac(key, head) } satisfies Head)}\n`,
-  );
-  await syncFolder(dir);
-}
-
-/** Replaces a small file: after a power cut it is there with all of its old text or all of its new. */
-export async function writeSynced(path: string, text: string): Promise<void> {
-  const fresh = `${path}.tmp`;
-  let file: FileHandle | null = null;
-  try {
-    file = await open(fresh, 'w', 0o600);
-    await file.writeFile(text);
-    await file.sync();
-    await file.close();
-    file = null;
-    await rename(fresh, path);
-  } catch (error) {
-    await file?.close().catch(() => undefined);
-    await rm(fresh, { force: true }).catch(() => undefined);
-    throw error;
-  }
-}
-
-/** Brings names of files in a folder to the disk; some file systems offer no such thing. */
-async function syncFolder(dir: string): Promise<void> {
-  const folder = await open(dir, 'r').catch(() => null);
-  await folder?.sync().catch(() => undefined);
-  await folder?.close();
+async function writeHead(store: CorpusStore, key: Uint8Array, head: Omit<Head, 'mac'>): Promise<void> {
+  const text = `${JSON.stringify({ ...head, mac: headMac(key, head) } satisfies Head)}\n`;
+  await store.write(HEAD_FILE, Buffer.from(text), { mode: 0o600, syncFolder: true });
 }
 
 export interface AuditFinding {
@@ -290,12 +253,13 @@ export interface Audit {
 /** Reads the audit log of the corpus in `dir` and verifies it. A corpus without a log has no entries and no findings. */
 export async function readAudit(dir: string): Promise<Audit> {
   // The head first: what a writer adds meanwhile is then behind it, which is no finding.
-  const head = await readHead(dir);
-  const text = await readFile(join(dir, AUDIT_FILE), 'utf8').catch(() => null);
+  const store = await openStore(dir);
+  const head = await readHead(store);
+  const log = await store.read(AUDIT_FILE);
   const findings: AuditFinding[] = [];
   const bad = (kind: AuditFinding['kind'], message: string): number =>
     findings.push({ kind, broken: true, message });
-  if (text === null) {
+  if (log === null) {
     if (head !== null) bad('missing', `${AUDIT_FILE} is gone, but ${HEAD_FILE} tells of entries`);
     return { entries: [], findings, head: null };
   }
@@ -304,7 +268,7 @@ export async function readAudit(dir: string): Promise<Audit> {
     findings.push({ kind: 'key', broken: false, message: 'without the key only the chain was verified' });
     return null;
   });
-  const lines = text.split('\n');
+  const lines = Buffer.from(log).toString('utf8').split('\n');
   const torn = lines.pop()!;
   const entries: AuditEntry[] = [];
   let [count, hash] = [0, NONE];

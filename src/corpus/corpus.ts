@@ -1,15 +1,13 @@
-/** A corpus: a folder with a series table, voxels and a key. Everything in it is pseudonymous. */
-import { access, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { constants } from 'node:fs';
-import { join, resolve } from 'node:path';
+/** A corpus: a folder, or a place in a bucket, with a series table, voxels and a key. Everything in it is pseudonymous. */
 import type { Vec3, Volume } from '../volume/volume.js';
 import { recordAudit } from './audit.js';
 import { CorpusError, writeFailure } from './error.js';
 import { lock } from './lock.js';
 import { createKey, KEY_FILE } from './pseudonym.js';
 import type { Series } from './series.js';
+import { type CorpusStore, openStore, rootOf } from './store.js';
 import { SeriesTable, type StoredSeries } from './table.js';
-import { readVoxels } from './voxels.js';
+import { readImage } from './voxels.js';
 
 const MARKER = 'corpus.json';
 const FORMAT = 'precess-corpus';
@@ -31,22 +29,25 @@ export class Corpus {
   private revisions: Map<string, number> | null = null;
 
   private constructor(
+    /** The folder, absolute, or the URL. */
     readonly dir: string,
+    private readonly store: CorpusStore,
     /** The rows as ingest writes them. */
     readonly table: SeriesTable,
   ) {}
 
   /**
-   * Makes a corpus in `dir` (made where it is missing), or opens the one that is there.
+   * Makes a corpus in `dir` (a folder, made where it is missing, or s3://BUCKET/PREFIX), or opens the one that is there.
    *
    * @throws CorpusError when `dir` holds something else, or cannot be written.
    */
   static async create(dir: string): Promise<Corpus> {
-    const root = resolve(dir);
+    const root = rootOf(dir);
     try {
-      if (await isFile(join(root, MARKER))) return await Corpus.open(dir);
-      await makeFolder(root, dir);
-      const foreign = (await readdir(root)).filter((name) => !OWN_FILES.test(name));
+      const store = await openStore(dir);
+      if ((await store.read(MARKER)) !== null) return await Corpus.open(dir);
+      await store.prepare();
+      const foreign = (await store.names('')).filter((name) => !OWN_FILES.test(name));
       if (foreign.length > 0)
         throw new CorpusError(
           `create corpus: ${dir} must be new or empty, but it holds ${foreign.length} other files such as ` +
@@ -54,13 +55,11 @@ export class Corpus {
         );
       const unlock = await lock(root);
       try {
-        if (!(await isFile(join(root, KEY_FILE)))) await createKey(root);
-        (await SeriesTable.create(join(root, 'tables'))).close();
+        if ((await store.read(KEY_FILE)) === null) await createKey(root);
+        (await SeriesTable.create(root)).close();
         await recordAudit(root, 'create', { version: VERSION });
-        // The marker comes last: a folder with it is complete.
-        const marker = join(root, MARKER);
-        await writeFile(`${marker}.tmp`, `${JSON.stringify({ format: FORMAT, version: VERSION })}\n`);
-        await rename(`${marker}.tmp`, marker);
+        // The marker comes last: a corpus with it is complete.
+        await store.write(MARKER, Buffer.from(`${JSON.stringify({ format: FORMAT, version: VERSION })}\n`));
       } finally {
         await unlock();
       }
@@ -76,19 +75,22 @@ export class Corpus {
    * @throws CorpusError when `dir` is no corpus, or one of a later version.
    */
   static async open(dir: string, options: { readOnly?: boolean } = {}): Promise<Corpus> {
-    const root = resolve(dir);
-    const marker = await readFile(join(root, MARKER), 'utf8').catch(() => null);
+    const store = await openStore(dir);
+    const marker = await store.read(MARKER).catch((error: unknown) => {
+      if (error instanceof CorpusError) throw error;
+      return null;
+    });
     if (marker === null)
       throw new CorpusError(
         `open corpus: ${dir} must be a corpus, but it has no ${MARKER}; make one with ` +
           `"precess ingest SOURCE --corpus ${dir}"`,
       );
-    checkMarker(marker, dir);
+    checkMarker(Buffer.from(marker).toString('utf8'), dir);
     if (options.readOnly === false)
-      await access(root, constants.W_OK).catch((error: unknown) => {
+      await store.requireWritable().catch((error: unknown) => {
         throw writeFailure('open corpus', dir, error);
       });
-    return new Corpus(root, await SeriesTable.open(join(root, 'tables')));
+    return new Corpus(store.root, store, await SeriesTable.open(store.root));
   }
 
   /** The series that a filter selects, in the order of their ids. @throws CorpusError for a bad filter. */
@@ -103,12 +105,12 @@ export class Corpus {
 
   /** All voxels of a series with their geometry and mask. */
   async volume(id: string): Promise<Volume> {
-    return this.read(id, (path) => readVoxels(path));
+    return this.read(id, (key) => readImage(this.store, key));
   }
 
   /** The box of `shape` voxels from voxel `start`; only the chunks it touches are read. */
   async region(id: string, start: Vec3, shape: Vec3): Promise<Volume> {
-    return this.read(id, (path) => readVoxels(path, start, shape));
+    return this.read(id, (key) => readImage(this.store, key, start, shape));
   }
 
   close(): void {
@@ -125,11 +127,11 @@ export class Corpus {
   }
 
   /** Reads from the voxels that the row points at; once more when an ingest replaced them in between. */
-  private async read<T>(id: string, from: (path: string) => Promise<T>): Promise<T> {
+  private async read<T>(id: string, from: (key: string) => Promise<T>): Promise<T> {
     this.revisions ??= await this.table.revisions();
     const known = this.revisions.get(id);
     try {
-      if (known !== undefined) return await from(join(this.dir, voxelsPath(id, known)));
+      if (known !== undefined) return await from(voxelsPath(id, known));
     } catch (error) {
       if (error instanceof CorpusError) throw error;
       const { revision } = await this.stored(id);
@@ -142,7 +144,7 @@ export class Corpus {
     }
     const { revision } = await this.stored(id);
     this.revisions.set(id, revision);
-    return from(join(this.dir, voxelsPath(id, revision)));
+    return from(voxelsPath(id, revision));
   }
 }
 
@@ -165,36 +167,21 @@ function checkMarker(text: string, dir: string): void {
     );
 }
 
-async function makeFolder(root: string, dir: string): Promise<void> {
-  try {
-    await mkdir(root, { recursive: true });
-  } catch (error) {
-    // Node reports a read-only file system as ENOENT here, and a file in the way as EEXIST or ENOTDIR.
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'ENOENT' && code !== 'EEXIST' && code !== 'ENOTDIR') throw error;
-    throw new CorpusError(
-      `create corpus: ${dir} must be a folder that can be made, but its file system is read-only or a file is in ` +
-        'the way; name another folder',
-      { cause: error },
-    );
-  }
-}
-
-async function isFile(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
-}
+/** Folders that are looked into at a time. */
+const AT_ONCE = 16;
 
 /** Removes voxels that no row points at: an ingest was cut off between writing them and their row. */
 export async function removeOrphans(dir: string, rows: readonly StoredSeries[]): Promise<void> {
+  const store = await openStore(dir);
+  await store.sweep('voxels');
   const wanted = new Set(rows.map(({ series, revision }) => voxelsPath(series.id, revision)));
-  const shards = await readdir(join(dir, 'voxels')).catch(() => []);
-  for (const shard of shards) {
-    for (const name of await readdir(join(dir, 'voxels', shard))) {
-      const path = join('voxels', shard, name);
-      if (!wanted.has(path)) await rm(join(dir, path), { recursive: true, force: true });
+  const shards = await store.names('voxels');
+  const look = async (shard: string): Promise<void> => {
+    for (const name of await store.names(`voxels/${shard}`)) {
+      const key = `voxels/${shard}/${name}`;
+      if (!wanted.has(key)) await store.remove(key);
     }
-  }
+  };
+  for (let at = 0; at < shards.length; at += AT_ONCE)
+    await Promise.all(shards.slice(at, at + AT_ONCE).map(look));
 }

@@ -1,6 +1,5 @@
 /** From files and folders to rows and voxels of a corpus. */
-import { rm } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { spacing } from '../volume/affine.js';
 import { closeArchives } from '../formats/archive/index.js';
 import { planeOf } from '../volume/orientation.js';
@@ -12,7 +11,7 @@ import type { BurnedInHeader } from './deidentify/burned-in.js';
 import { daysBack, isoDate, movedDate } from './deidentify/keyed.js';
 import { CorpusError, writeFailure } from './error.js';
 import type { Ingested, IngestOptions } from './ingest-options.js';
-import { lock } from './lock.js';
+import { lock, requireLock } from './lock.js';
 import { MetadataTable } from './metadata-csv.js';
 import type { Plan, Planned } from './plan.js';
 import { bySeries, studyBodyParts } from './plan-order.js';
@@ -27,6 +26,7 @@ import { recordQuarantine } from './quarantine.js';
 import { DEFAULT_RIGHTS, type Rights, rightsBySource } from './rights.js';
 import { scan } from './scan.js';
 import type { Series } from './series.js';
+import { openStore, rootOf } from './store.js';
 import type { StoredVoxels, StoreTask } from './store-series.js';
 import type { StoredSeries } from './table.js';
 import { type PlainInstance, readIdentifying } from './voxel-source.js';
@@ -54,7 +54,7 @@ const COMPACT_ABOVE = 4;
 export async function ingest(sources: readonly string[], options: IngestOptions): Promise<Ingested> {
   const skipped: Skipped[] = [];
   const files: SourceFile[] = [];
-  for await (const file of walk(sources, resolve(options.corpus), (one) => skipped.push(one)))
+  for await (const file of walk(sources, rootOf(options.corpus), (one) => skipped.push(one)))
     files.push(file);
   if (files.length === 0 && skipped.length === 0)
     throw new CorpusError(
@@ -460,7 +460,9 @@ export class Ingest {
         this.options.operator ?? null,
       );
     }
+    await requireLock(this.corpus.dir, 'ingest');
     await this.corpus.table.put(rows);
-    for (const path of outdated) await rm(join(this.corpus.dir, path), { recursive: true, force: true });
+    const store = await openStore(this.corpus.dir);
+    for (const path of outdated) await store.remove(path);
   }
 }

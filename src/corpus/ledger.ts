@@ -2,7 +2,7 @@
 import { recordAudit } from './audit.js';
 import type { Corpus } from './corpus.js';
 import { CorpusError, writeFailure } from './error.js';
-import { lock } from './lock.js';
+import { lock, requireLock } from './lock.js';
 import { checkRights, type Rights } from './rights.js';
 
 /** Series of one source with the same rights. */
@@ -77,6 +77,7 @@ export async function setRights(
         (text) => JSON.parse(text) as Rights,
       );
       await recordAudit(corpus.dir, 'rights', { source, series: rows.length, before, change }, operator);
+      await requireLock(corpus.dir, 'rights');
       await corpus.table.put(changed);
       return rows.length;
     } finally {

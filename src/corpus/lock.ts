@@ -1,9 +1,10 @@
-/** One writer at a time: a lock file that outlives no process. */
+/** One writer at a time: a lock file that outlives no process; in a bucket, a lease. */
 import { open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { CorpusError } from './error.js';
+import { insideOf, isRemote, rootOf } from './store.js';
 
 const LOCK_FILE = 'lock';
 const WRITING_TAKES_MS = 5000;
@@ -35,6 +36,7 @@ export async function lock(
   doing = 'ingest',
   { file = LOCK_FILE, waitMs = 0 }: LockOptions = {},
 ): Promise<() => Promise<void>> {
+  if (isRemote(dir)) return (await import('./lease.js')).lease(dir, doing, file, waitMs);
   const path = join(dir, file);
   const me: Holder = { pid: process.pid, host: hostname() };
   const until = Date.now() + waitMs;
@@ -55,11 +57,24 @@ export async function lock(
     attempt++;
     if (text !== null) await discard(path, text);
   }
-  throw new CorpusError(
+  throw busy(doing, dir, path);
+}
+
+/**
+ * Makes sure that this process still holds the lock of the corpus, before it writes what nobody else may write at the same
+ * time: a machine that slept may have lost a lease of a bucket. A lock file is never lost.
+ *
+ * @throws CorpusError when another command took it over.
+ */
+export async function requireLock(dir: string, doing: string): Promise<void> {
+  if (isRemote(dir)) await (await import('./lease.js')).renewLease(insideOf(rootOf(dir), LOCK_FILE), doing);
+}
+
+export const busy = (doing: string, dir: string, path: string): CorpusError =>
+  new CorpusError(
     `${doing}: one command at a time may write to ${dir}, and another one is at it; wait for it to end (if there is ` +
       `none, delete ${path})`,
   );
-}
 
 async function createExclusive(path: string, text: string): Promise<boolean> {
   try {
@@ -90,15 +105,7 @@ async function isAlive(text: string, path: string, me: Holder): Promise<boolean>
   }
   // Nothing can be known about a process on another machine.
   if (holder.host !== me.host || typeof holder.pid !== 'number') return true;
-  if (holder.pid === me.pid) return held.has(path);
-  try {
-    process.kill(holder.pid, 0);
-    // A killed process whose parent has not asked for it (in a container often for ever) still answers.
-    const state = await readFile(`/proc/${holder.pid}/stat`, 'utf8').catch(() => '');
-    return !/\) [ZX] /.test(state);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
-  }
+  return holder.pid === me.pid ? held.has(path) : isRunning(holder.pid);
 }
 
 /** Removes a stale lock; if another process replaced it in the meantime, that one's is put back. */
@@ -111,4 +118,16 @@ async function discard(path: string, stale: string): Promise<void> {
   }
   if ((await readFile(aside, 'utf8')) === stale) await rm(aside, { force: true });
   else await rename(aside, path);
+}
+
+/** Whether a process of this machine runs; one that was killed and not waited for does not. */
+export async function isRunning(pid: number): Promise<boolean> {
+  try {
+    process.kill(pid, 0);
+    // A killed process whose parent has not asked for it (in a container often for ever) still answers.
+    const state = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+    return !/\) [ZX] /.test(state);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
 }

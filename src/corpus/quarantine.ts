@@ -1,8 +1,9 @@
 /** Series that may not be used until a person has looked at them. */
-import { auditSubject, recordAudit } from './audit.js';
+import { recordAudit, subjectOf } from './audit.js';
 import type { Corpus } from './corpus.js';
 import { CorpusError, writeFailure } from './error.js';
-import { lock } from './lock.js';
+import { lock, requireLock } from './lock.js';
+import { readKey } from './pseudonym.js';
 import type { Series } from './series.js';
 
 /** The reason of series that a person put into quarantine; no free text, which could name somebody. */
@@ -66,6 +67,7 @@ async function change(
           operator,
         );
       const changed = changing.map((row) => ({ ...row, series: { ...row.series, quarantined: to } }));
+      await requireLock(dir, action);
       await corpus.table.put(changed);
       return changed.map(({ series }) => series);
     } finally {
@@ -83,7 +85,8 @@ export async function recordQuarantine(
   series: readonly Pick<Series, 'id' | 'quarantined'>[],
   operator: string | null,
 ): Promise<void> {
-  const subjects = await Promise.all(series.map(({ id }) => auditSubject(dir, id)));
+  const key = await readKey(dir);
+  const subjects = series.map(({ id }) => subjectOf(key, id));
   const reasons = [...new Set(series.map(({ quarantined }) => quarantined ?? BY_HAND))].sort();
   await recordAudit(dir, action, { subjects: subjects.sort(), reasons }, operator);
 }

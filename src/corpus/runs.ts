@@ -1,9 +1,8 @@
 /** Which training runs saw which series of a corpus: a file a run, so that a withdrawal can name them. */
-import { mkdir, readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { z } from 'zod';
-import { isReadOnly, recordAudit, writeSynced } from './audit.js';
+import { isReadOnly, recordAudit } from './audit.js';
 import { SeenSet } from './seen.js';
+import { type CorpusStore, openStore } from './store.js';
 
 const FOLDER = 'runs';
 
@@ -45,11 +44,8 @@ export interface StartedRun {
 export async function registerRun(dir: string, run: StartedRun): Promise<boolean> {
   const { id, kind, label, base, series, seen, sources, resumed } = run;
   try {
-    // Not recursive: for that, Node reports a read-only file system as a missing folder.
-    await mkdir(join(dir, FOLDER)).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    });
-    const before = await readRun(dir, id);
+    const store = await openStore(dir);
+    const before = await readRun(store, id);
     const record: RunRecord = {
       id,
       kind,
@@ -59,7 +55,7 @@ export async function registerRun(dir: string, run: StartedRun): Promise<boolean
       series,
       seen,
     };
-    await writeSynced(join(dir, FOLDER, `${id}.json`), `${JSON.stringify(record)}\n`);
+    await store.write(keyOf(id), Buffer.from(`${JSON.stringify(record)}\n`), { mode: 0o600 });
     await recordAudit(dir, 'train', { run: id, kind, base, series, sources, resumed });
     return true;
   } catch (error) {
@@ -70,17 +66,20 @@ export async function registerRun(dir: string, run: StartedRun): Promise<boolean
 
 /** The registered runs of the corpus in `dir`, in the order in which they were started. */
 export async function readRuns(dir: string): Promise<RunRecord[]> {
-  const names = await readdir(join(dir, FOLDER)).catch(() => []);
+  const store = await openStore(dir);
+  const names = await store.names(FOLDER);
   const ids = names.flatMap((name) => /^(run-[0-9a-f]{16})\.json$/.exec(name)?.[1] ?? []);
-  const runs = await Promise.all(ids.map((id) => readRun(dir, id)));
+  const runs = await Promise.all(ids.map((id) => readRun(store, id)));
   return runs.filter((run) => run !== null).sort((a, b) => (a.started < b.started ? -1 : 1));
 }
 
-async function readRun(dir: string, id: string): Promise<RunRecord | null> {
-  const text = await readFile(join(dir, FOLDER, `${id}.json`), 'utf8').catch(() => null);
-  if (text === null) return null;
+const keyOf = (id: string): string => `${FOLDER}/${id}.json`;
+
+async function readRun(store: CorpusStore, id: string): Promise<RunRecord | null> {
+  const bytes = await store.read(keyOf(id));
+  if (bytes === null) return null;
   try {
-    return runSchema.parse(JSON.parse(text));
+    return runSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
   } catch {
     return null;
   }

@@ -1,4 +1,5 @@
 /** A corpus in a bucket of an S3-compatible service (Amazon S3 API: GetObject, PutObject, ListObjectsV2, multipart upload). */
+import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { AwsClient } from 'aws4fetch';
 import { CorpusError } from './error.js';
@@ -195,16 +196,22 @@ export class S3Store implements CorpusStore {
   }
 
   /** @throws CorpusError where the service takes conditional writes for unconditional ones: nothing could be locked. */
-  async requireConditions(key: string): Promise<void> {
-    await this.remove(key);
+  async prepare(): Promise<void> {
+    const key = `.try-${randomUUID()}`;
     const first = await this.replace(key, Buffer.from('a'), null);
-    const second = await this.replace(key, Buffer.from('b'), null);
+    const again = await this.replace(key, Buffer.from('b'), null);
+    const next = first === null ? null : await this.replace(key, Buffer.from('c'), first);
+    const late = first === null ? null : await this.replace(key, Buffer.from('d'), first);
     await this.remove(key);
-    if (first === null || second !== null)
+    if (first === null || again !== null || next === null || late !== null)
       throw new CorpusError(
-        `create corpus: the service of ${this.root} must know conditional writes (If-None-Match), but it does not; ` +
-          'use one that does',
+        `create corpus: the service of ${this.root} must know conditional writes (If-None-Match and If-Match), but it ` +
+          'does not; use one that does',
       );
+  }
+
+  requireWritable(): Promise<void> {
+    return Promise.resolve();
   }
 
   async append(key: string, at: number, bytes: Uint8Array): Promise<void> {

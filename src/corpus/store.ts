@@ -1,6 +1,18 @@
 /** Where the files of a corpus are: a folder, or a bucket of an S3-compatible service. Keys are paths with "/". */
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import {
+  access,
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join, relative, resolve, sep } from 'node:path';
+import { CorpusError } from './error.js';
 
 export type ByteRange =
   { readonly offset: number; readonly length: number } | { readonly suffixLength: number };
@@ -25,6 +37,10 @@ export interface WriteOptions {
 export interface CorpusStore {
   /** The folder, absolute, or the URL without a slash at its end. */
   readonly root: string;
+  /** Makes the place of a new corpus. @throws CorpusError when it cannot be one. */
+  prepare(): Promise<void>;
+  /** @throws a system error where it is known at once that nothing may be written. */
+  requireWritable(): Promise<void>;
   /** null where there is no such file. */
   read(key: string): Promise<Uint8Array | null>;
   /** As `read`, a part of it; fewer bytes where the file ends before. */
@@ -79,6 +95,25 @@ function absent(error: unknown): null {
 
 export class FolderStore implements CorpusStore {
   constructor(readonly root: string) {}
+
+  async prepare(): Promise<void> {
+    try {
+      await mkdir(this.root, { recursive: true });
+    } catch (error) {
+      // Node reports a read-only file system as ENOENT here, and a file in the way as EEXIST or ENOTDIR.
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'ENOENT' && code !== 'EEXIST' && code !== 'ENOTDIR') throw error;
+      throw new CorpusError(
+        `create corpus: ${this.root} must be a folder that can be made, but its file system is read-only or a file ` +
+          'is in the way; name another folder',
+        { cause: error },
+      );
+    }
+  }
+
+  requireWritable(): Promise<void> {
+    return access(this.root, constants.W_OK);
+  }
 
   private at(key: string): string {
     return join(this.root, ...key.split('/'));

@@ -4,6 +4,7 @@ import type { Connection, Table } from '@lancedb/lancedb';
 import type { Field as ArrowField, Schema as ArrowSchema } from 'apache-arrow';
 import { CorpusError } from './error.js';
 import { type Series, seriesSchema } from './series.js';
+import { insideOf, isRemote } from './store.js';
 
 /** A row: the series, and what ingest needs to know of how it is stored. */
 export interface StoredSeries {
@@ -50,12 +51,21 @@ interface StoredKey {
   readonly revision: number;
 }
 
+const FOLDER = 'tables';
 const TABLE = 'series';
 
 async function loadLance(): Promise<typeof import('@lancedb/lancedb')> {
   // Lance warns on stderr about every new table; its errors still come as exceptions.
   process.env.LANCE_LOG ??= 'error';
   return import('@lancedb/lancedb');
+}
+
+async function connect(corpus: string): Promise<Connection> {
+  const lance = await loadLance();
+  const dir = insideOf(corpus, FOLDER);
+  if (!isRemote(corpus)) return lance.connect(dir);
+  const { lanceStorageOptions } = await import('./s3.js');
+  return lance.connect(dir, { storageOptions: lanceStorageOptions() });
 }
 
 const require = createRequire(import.meta.url);
@@ -127,14 +137,14 @@ export class SeriesTable {
     private readonly table: Table,
   ) {}
 
-  static async create(dir: string): Promise<SeriesTable> {
-    const connection = await (await loadLance()).connect(dir);
+  static async create(corpus: string): Promise<SeriesTable> {
+    const connection = await connect(corpus);
     const table = await connection.createEmptyTable(TABLE, arrowSchema(), { existOk: true });
     return new SeriesTable(connection, table);
   }
 
-  static async open(dir: string): Promise<SeriesTable> {
-    const connection = await (await loadLance()).connect(dir);
+  static async open(corpus: string): Promise<SeriesTable> {
+    const connection = await connect(corpus);
     return new SeriesTable(connection, await connection.openTable(TABLE));
   }
 

@@ -2,7 +2,7 @@
 import { auditSubject, recordAudit } from './audit.js';
 import { type Corpus, removeOrphans } from './corpus.js';
 import { writeFailure } from './error.js';
-import { lock } from './lock.js';
+import { lock, requireLock } from './lock.js';
 import { readPseudonyms } from './pseudonym.js';
 import { type RunRecord, runsThatSaw } from './runs.js';
 import type { Series } from './series.js';
@@ -73,6 +73,7 @@ export async function withdraw(
         await recordAudit(dir, 'withdraw', detail, operator);
         await alsoFrom(gone, kept);
       }
+      await requireLock(dir, 'withdraw');
       await corpus.table.erase(ids);
       await removeOrphans(dir, await corpus.table.rows());
       if (gone.length > 0) await recordAudit(dir, 'withdrawn', detail, operator);
