@@ -124,16 +124,17 @@ interface White {
 
 /** Pixels that writing may consist of: the brightest of the slice, and those of the one value that is most frequent. */
 function whites(slice: Voxels, valid: Voxels | null): White[] {
-  const [min, max] = rangeOf(slice, valid);
-  if (!(max > min)) return [];
-  const bar = min + WHITE * (max - min);
-  const most = slice.length * 0.1;
-  const { value, count, bright } = tally(slice, min + 0.3 * (max - min), max, bar, most);
-  const isSome = (pixels: number): boolean => pixels >= 20 && pixels <= most;
+  const tally = slice.BYTES_PER_ELEMENT > 2 ? tallyOfMany(slice, valid) : tallyOfFew(slice, valid);
+  const { min, max, value, count, bright } = tally;
+  const isSome = (pixels: number): boolean => pixels >= 20 && pixels <= slice.length * 0.1;
   const found: White[] = [];
-  if (isSome(bright.length)) found.push({ pixels: bright, dark: min + DARK * (max - min) });
-  // One value for a hundred pixels and more is drawn rather than measured.
-  if (count >= 60 && isSome(count)) {
+  if (isSome(bright)) {
+    const pixels: number[] = [];
+    const bar = barOf(min, max);
+    for (let n = 0; n < slice.length; n++) if (slice[n]! >= bar) pixels.push(n);
+    found.push({ pixels, dark: min + DARK * (max - min) });
+  }
+  if (count >= DRAWN && isSome(count)) {
     const pixels: number[] = [];
     for (let n = slice.indexOf(value); n !== -1; n = slice.indexOf(value, n + 1)) pixels.push(n);
     found.push({ pixels, dark: min + DARK * (value - min) });
@@ -141,19 +142,30 @@ function whites(slice: Voxels, valid: Voxels | null): White[] {
   return found;
 }
 
-const isFloat = (voxels: Voxels): boolean => voxels instanceof Float32Array || voxels instanceof Float64Array;
+/** One value for so many pixels is drawn rather than measured. */
+const DRAWN = 60;
+
+const barOf = (min: number, max: number): number => min + WHITE * (max - min);
+/** The most frequent value is looked for above this: most pixels are air. */
+const leastOf = (min: number, max: number): number => min + 0.3 * (max - min);
+
+interface Tally {
+  /** The least and the greatest finite value that was measured. */
+  readonly min: number;
+  readonly max: number;
+  /** The value that most pixels have, of equally frequent ones the one that is complete first; where it may be drawn. */
+  readonly value: number;
+  /** How many have it. */
+  readonly count: number;
+  /** How many pixels are as bright as writing. */
+  readonly bright: number;
+}
+
+const NOTHING: Tally = { min: 0, max: 0, value: NaN, count: 0, bright: 0 };
 
 /** The least and the greatest finite value that was measured; the least is greater where there is none. */
 function rangeOf(slice: Voxels, valid: Voxels | null): [number, number] {
   let [min, max] = [Infinity, -Infinity];
-  if (valid === null && !isFloat(slice)) {
-    for (let n = 0; n < slice.length; n++) {
-      const value = slice[n]!;
-      if (value < min) min = value;
-      if (value > max) max = value;
-    }
-    return [min, max];
-  }
   for (let n = 0; n < slice.length; n++) {
     const value = slice[n]!;
     if (!Number.isFinite(value) || valid?.[n] === 0) continue;
@@ -163,54 +175,53 @@ function rangeOf(slice: Voxels, valid: Voxels | null): [number, number] {
   return [min, max];
 }
 
-interface Tally {
-  /** The value above `least` that most pixels have, of equally frequent ones the one that is complete first. */
-  readonly value: number;
-  /** How many have it. */
-  readonly count: number;
-  /** Pixels of `bar` or more; of more than `most` only as many that there are too many. */
-  readonly bright: readonly number[];
-}
+/** One for every value of 16 bits; zeros whenever no slice is counted. */
+const counts = new Int32Array(65536);
 
-function tally(slice: Voxels, least: number, max: number, bar: number, most: number): Tally {
-  if (isFloat(slice) || max - least > 65536) return tallyOfMany(slice, least, max, bar, most);
-  // Whole numbers of 32 bits are what makes the loop fast.
-  const first = Math.floor(least);
-  const last = max - first;
-  const edge = Math.ceil(bar) - first;
-  const counts = new Int32Array(last + 1);
-  const bright: number[] = [];
+/** Of voxels of 8 or 16 bits: each is read once where all were measured. */
+function tallyOfFew(slice: Voxels, valid: Voxels | null): Tally {
+  const offset = slice instanceof Int8Array || slice instanceof Int16Array ? 32768 : 0;
+  let [low, high] = [65535, 0];
   for (let n = 0; n < slice.length; n++) {
-    const above = slice[n]! - first;
-    if (above <= 0) continue;
-    if (above <= last) counts[above]!++;
-    if (above >= edge && bright.length <= most) bright.push(n);
+    const at = slice[n]! + offset;
+    counts[at]!++;
+    if (at < low) low = at;
+    if (at > high) high = at;
   }
-  let count = 0;
-  for (let above = 1; above <= last; above++) if (counts[above]! > count) count = counts[above]!;
-  let [value, end] = [NaN, Infinity];
-  for (let above = 1; above <= last && count > 0; above++) {
-    if (counts[above] !== count) continue;
-    const at = slice.lastIndexOf(above + first);
-    if (at < end) [value, end] = [above + first, at];
+  const [min, max] = valid === null ? [low - offset, high - offset] : rangeOf(slice, valid);
+  let [value, count, bright] = [NaN, 0, 0];
+  if (max > min) {
+    const first = Math.floor(leastOf(min, max)) + offset + 1;
+    const last = max + offset;
+    for (let at = first; at <= last; at++) if (counts[at]! > count) count = counts[at]!;
+    for (let at = Math.ceil(barOf(min, max)) + offset; at <= high; at++) bright += counts[at]!;
+    let end = Infinity;
+    for (let at = first; at <= last && count >= DRAWN; at++) {
+      if (counts[at] !== count) continue;
+      const complete = slice.lastIndexOf(at - offset);
+      if (complete < end) [value, end] = [at - offset, complete];
+    }
   }
-  return { value, count, bright };
+  counts.fill(0, low, high + 1);
+  return max > min ? { min, max, value, count, bright } : NOTHING;
 }
 
-/** As `tally`, of any numbers. */
-function tallyOfMany(slice: Voxels, least: number, max: number, bar: number, most: number): Tally {
-  let [value, count] = [NaN, 0];
-  const counts = new Map<number, number>();
-  const bright: number[] = [];
+/** Of any voxels. */
+function tallyOfMany(slice: Voxels, valid: Voxels | null): Tally {
+  const [min, max] = rangeOf(slice, valid);
+  if (!(max > min)) return NOTHING;
+  const [least, bar] = [leastOf(min, max), barOf(min, max)];
+  let [value, count, bright] = [NaN, 0, 0];
+  const times = new Map<number, number>();
   for (let n = 0; n < slice.length; n++) {
     const one = slice[n]!;
-    if (one >= bar && bright.length <= most) bright.push(n);
+    if (one >= bar) bright++;
     if (!(one > least && one <= max)) continue;
-    const times = (counts.get(one) ?? 0) + 1;
-    counts.set(one, times);
-    if (times > count) [value, count] = [one, times];
+    const pixels = (times.get(one) ?? 0) + 1;
+    times.set(one, pixels);
+    if (pixels > count) [value, count] = [one, pixels];
   }
-  return { value, count, bright };
+  return { min, max, value, count, bright };
 }
 
 const MOST_BOXES = 4000;
