@@ -2,6 +2,7 @@
 import { calibration, confusion } from '../evaluate/decisions.js';
 import { rocCurve } from '../evaluate/ranking.js';
 import type { SuiteResult } from '../evaluate/suites.js';
+import type { Evaluation } from './evaluate.js';
 import type { ModelFile } from '../models/model-file.js';
 
 const escape = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
@@ -19,7 +20,7 @@ const SIDE = 320;
 const MARGIN = { left: 44, right: 12, top: 12, bottom: 36 } as const;
 
 /** A self-contained page of scores, ROC curves, calibration and confusion. Everything is from `result`. */
-export function evaluationReport(result: SuiteResult, model: ModelFile): string {
+export function evaluationReport({ result, against }: Evaluation, model: ModelFile): string {
   const { suite, metrics, series, patients, notes } = result;
   const rows = Object.entries(metrics).map(
     ([name, { value, ci95, n }]) =>
@@ -40,14 +41,27 @@ ${model.provenance.series} series seen in training. Every case was predicted by 
 ${notes.length > 0 ? `<p>Left out: ${escape(notes.join('; '))}.</p>` : ''}
 <h2>Scores</h2>
 <table><tr><th>score</th><th>value</th><th>95 % interval over patients</th><th>patients</th></tr>${rows.join('')}</table>
+${against ? differences(against) : ''}
 ${figures(result)}
 <p>Not for clinical use.</p></body></html>
 `;
 }
 
-function figures({ classes }: SuiteResult): string {
-  if (classes === undefined || classes.outcomes[0]?.prediction.value === -1) return '';
-  const { names, outcomes } = classes;
+function differences({ result, differences: of }: NonNullable<Evaluation['against']>): string {
+  const rows = Object.entries(of).map(
+    ([name, { difference, ci95, p, test }]) =>
+      `<tr><td>${escape(name)}</td><td>${result.metrics[name]!.value.toFixed(3)}</td><td>${difference.toFixed(3)}</td>` +
+      `<td>${ci95[0].toFixed(3)} to ${ci95[1].toFixed(3)}</td><td>${p.toPrecision(2)}</td><td>${test}</td></tr>`,
+  );
+  return `<h2>Beside the other model</h2>
+<table><tr><th>score</th><th>other model</th><th>difference</th><th>95 % interval</th><th>p</th><th>test</th></tr>${rows.join('')}</table>
+<p>A difference above 0 says that this model's score is larger. p is two-sided and not corrected for the number of scores.</p>`;
+}
+
+function figures({ judged }: SuiteResult): string {
+  if (judged.kind !== 'outcomes' || judged.cases[0]?.prediction.value === -1) return '';
+  const { cases: outcomes } = judged;
+  const { names } = judged.target;
   const probabilities = outcomes.map(({ prediction }) => prediction.probabilities);
   if (probabilities[0]?.length !== names.length) return '';
   const truth = outcomes.map(({ truth: one }) => one as number);

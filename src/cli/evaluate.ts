@@ -3,19 +3,12 @@ import { rename, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Corpus } from '../corpus/corpus.js';
 import type { Series } from '../corpus/series.js';
+import type { Difference } from '../evaluate/compare.js';
 import type { Suite, SuiteResult } from '../evaluate/suites.js';
-import type { Encoder, Features } from '../models/encoder.js';
-import {
-  CliError,
-  Interrupted,
-  interruption,
-  log,
-  oneOf,
-  printJson,
-  progress,
-  UsageError,
-  wholeNumber,
-} from './shared.js';
+import type { Encoder, OpenOptions } from '../models/encoder.js';
+import type { Volume } from '../volume/volume.js';
+import type { Question } from './evaluate-measure.js';
+import { CliError, interruption, log, oneOf, printJson, UsageError, wholeNumber } from './shared.js';
 
 const SUITE_NAMES = [
   'contrast',
@@ -27,6 +20,7 @@ const SUITE_NAMES = [
 
 interface Options {
   readonly model: string;
+  readonly against?: string;
   readonly corpus: string;
   readonly where?: string;
   readonly labels?: string;
@@ -48,6 +42,7 @@ export function registerEvaluate(program: Command): void {
     .description('Measure a model on a corpus: every score with a 95 % interval over patients.')
     .argument('<suite>', SUITE_NAMES.join(', '))
     .requiredOption('--model <model>', 'run folder or model file')
+    .option('--against <model>', 'another model, asked the same: differences with intervals and tests')
     .requiredOption('--corpus <dir>', 'the corpus')
     .option('--where <sql>', `only series that match, e.g. "source = 'so-…'"`)
     .option('--labels <file>', 'for the suite labels: CSV or TSV as "precess fit classify" takes it')
@@ -85,16 +80,9 @@ async function evaluate(name: string, options: Options): Promise<void> {
     import('../corpus/index.js'),
     import('../models/encoder.js'),
   ]);
-  const { threads, textEncoder } = options;
-  const encoder = await encoders.open(options.model, {
-    ...(threads !== undefined && { threads }),
-    ...(textEncoder !== undefined && { textEncoder }),
-  });
   const stop = interruption('stopping; press Ctrl-C again to stop at once');
-  const corpus = await opener.open(options.corpus).catch(async (error: unknown) => {
-    await encoder.close();
-    throw error;
-  });
+  const corpus = await opener.open(options.corpus);
+  const open: Encoder[] = [];
   try {
     const all = await corpus.list(options.where === undefined ? {} : { where: options.where });
     const series = requireUse(all, 'evaluate', { doing: 'evaluate', warn: log });
@@ -102,97 +90,108 @@ async function evaluate(name: string, options: Options): Promise<void> {
       throw new CliError(
         'evaluate: the corpus must hold series that match, got none; see "precess corpus ls"',
       );
-    const result = await measure(suite, series, corpus, encoder, options, stop.signal);
-    for (const note of result.notes) log(`evaluate: left out: ${note}`);
-    if (options.report !== undefined) {
-      const { evaluationReport } = await import('./evaluate-report.js');
-      await writeFile(`${options.report}.partial`, evaluationReport(result, encoder.model));
-      await rename(`${options.report}.partial`, options.report);
-      log(`evaluate: report in ${options.report}`);
-    }
-    const { classes, ...document } = result;
-    if (options.json) printJson({ ...document, ...(classes && { classes: classes.names }) });
-    else print(result);
+    const question = await questionOf(suite, series, corpus, options);
+    for (const model of [options.model, ...(options.against === undefined ? [] : [options.against])])
+      open.push(await encoders.open(model, encoderOptions(options)));
+    const evaluation = await measure(question, (id) => corpus.volume(id), open, options, stop.signal);
+    await publish(evaluation, open[0]!, options);
   } finally {
     stop.done();
     corpus.close();
-    await encoder.close();
+    for (const encoder of open) await encoder.close();
   }
 }
 
-async function measure(
+const encoderOptions = ({ threads, textEncoder }: Options): OpenOptions => ({
+  ...(threads !== undefined && { threads }),
+  ...(textEncoder !== undefined && { textEncoder }),
+});
+
+async function questionOf(
   suite: Suite,
   series: readonly Series[],
   corpus: Corpus,
-  encoder: Encoder,
+  { labels, target }: Options,
+): Promise<Question> {
+  if (suite === 'retrieval')
+    return { kind: 'texts', suite, series: series.filter(({ text }) => text !== ''), notes: [] };
+  if (suite !== 'labels') {
+    const { fieldTarget } = await import('../evaluate/suites.js');
+    return { kind: 'head', suite, ...fieldTarget(suite, series) };
+  }
+  const [{ readLabels }, { readPseudonyms }] = await Promise.all([
+    import('../tasks/classify/index.js'),
+    import('../corpus/pseudonym.js'),
+  ]);
+  const labelled = await readLabels(labels!, series, await readPseudonyms(corpus.dir), {
+    ...(target !== undefined && { target: target.split(',').map((part) => part.trim()) }),
+  });
+  if (labelled.unmatched.length > 0)
+    log(`evaluate: ${labelled.unmatched.length} rows of ${labels!} match no series`);
+  return { kind: 'head', suite, ...labelled, notes: [] };
+}
+
+/** The scores of the first model, and what stands beside them. */
+export interface Evaluation {
+  readonly result: SuiteResult;
+  readonly against?: {
+    readonly result: SuiteResult;
+    readonly differences: Readonly<Record<string, Difference>>;
+  };
+}
+
+async function measure(
+  question: Question,
+  volumeOf: (id: string) => Promise<Volume>,
+  [encoder, other]: readonly Encoder[],
   options: Options,
   signal: AbortSignal,
-): Promise<SuiteResult> {
-  const { fieldTarget, headSuite, retrievalSuite } = await import('../evaluate/suites.js');
-  const { method, folds, seed, rounds } = options;
-  const settings = { method, folds, seed, rounds };
-  if (suite === 'retrieval') {
-    if (!encoder.hasMetText)
-      throw new CliError('evaluate retrieval: the model must have met text; run "precess align" on it first');
-    const withText = series.filter(({ text }) => text !== '');
-    const images = new Map<string, Float32Array>();
-    const { Prepared } = await import('../volume/tokens.js');
-    const bar = progress('encoding series', withText.length);
-    for (const [n, { id }] of withText.entries()) {
-      if (signal.aborted) throw new Interrupted('evaluate: stopped; nothing was written');
-      const prepared = new Prepared(await corpus.volume(id));
-      images.set(id, await encoder.embed(prepared, { maxTokens: options.maxTokens }));
-      bar.update(n + 1);
-    }
-    bar.stop();
-    const texts = await encoder.embedTexts(withText.map(({ text }) => text));
-    return retrievalSuite(
-      withText,
-      withText.map(({ id }) => images.get(id)!),
-      texts,
-      settings,
-    );
+): Promise<Evaluation> {
+  const { checkMetText, common, encode, judgeOf } = await import('./evaluate-measure.js');
+  checkMetText(question, encoder!, '--model');
+  if (other) checkMetText(question, other, '--against');
+  const { maxTokens } = options;
+  const encoded = await encode(question, encoder!, volumeOf, { maxTokens, signal });
+  if (!other) return { result: (await judgeOf(question, encoder!, encoded, options))(encoded) };
+  const label = 'encoding series with the other model';
+  const [mine, its] = common(encoded, await encode(question, other, volumeOf, { maxTokens, signal, label }));
+  const result = (await judgeOf(question, encoder!, mine, options))(mine);
+  const itsResult = (await judgeOf(question, other, its, options))(its);
+  const { compare } = await import('../evaluate/compare.js');
+  return {
+    result,
+    against: { result: itsResult, differences: compare(result.judged, itsResult.judged, options) },
+  };
+}
+
+async function publish(evaluation: Evaluation, encoder: Encoder, options: Options): Promise<void> {
+  const { result, against } = evaluation;
+  for (const note of result.notes) log(`evaluate: left out: ${note}`);
+  if (options.report !== undefined) {
+    const { evaluationReport } = await import('./evaluate-report.js');
+    await writeFile(`${options.report}.partial`, evaluationReport(evaluation, encoder.model));
+    await rename(`${options.report}.partial`, options.report);
+    log(`evaluate: report in ${options.report}`);
   }
-  const { readLabels } = await import('../tasks/classify/index.js');
-  if (suite === 'labels') {
-    const { readPseudonyms } = await import('../corpus/pseudonym.js');
-    const labelled = await readLabels(options.labels!, series, await readPseudonyms(corpus.dir), {
-      ...(options.target !== undefined && { target: options.target.split(',').map((part) => part.trim()) }),
+  const { judged, ...document } = result;
+  if (options.json)
+    printJson({
+      ...document,
+      ...(judged.kind === 'outcomes' && { classes: judged.target.names }),
+      ...(against && { against: { metrics: against.result.metrics, differences: against.differences } }),
     });
-    if (labelled.unmatched.length > 0)
-      log(`evaluate: ${labelled.unmatched.length} rows of ${options.labels!} match no series`);
-    const features = await encode(corpus, encoder, labelled.series, options, signal);
-    return headSuite('labels', labelled.series, labelled.target, features, settings, labelled.units);
-  }
-  const asked = fieldTarget(suite, series);
-  const features = await encode(corpus, encoder, asked.series, options, signal);
-  const result = headSuite(suite, asked.series, asked.target, features, settings);
-  return { ...result, notes: [...asked.notes, ...result.notes] };
+  else print(evaluation);
 }
 
-async function encode(
-  corpus: Corpus,
-  encoder: Encoder,
-  series: readonly Series[],
-  { maxTokens }: Options,
-  signal: AbortSignal,
-): Promise<Map<string, Features>> {
-  const { featuresOf } = await import('../tasks/classify/index.js');
-  const bar = progress('encoding series', series.length);
-  const features = await featuresOf((id) => corpus.volume(id), encoder, series, {
-    maxTokens,
-    signal,
-    warn: log,
-    onProgress: (done) => bar.update(done),
-  }).finally(() => bar.stop());
-  if (signal.aborted) throw new Interrupted('evaluate: stopped; nothing was written');
-  return features;
-}
-
-function print({ suite, metrics, series, patients }: SuiteResult): void {
-  process.stdout.write(`${suite}: ${series} series of ${patients} patients, 95 % intervals over patients\n`);
+function print({ result, against }: Evaluation): void {
+  const { suite, metrics, series, patients } = result;
+  const line = (text: string): boolean => process.stdout.write(`${text}\n`);
+  const span = ([low, high]: readonly [number, number]): string => `[${low.toFixed(3)}, ${high.toFixed(3)}]`;
+  line(`${suite}: ${series} series of ${patients} patients, 95 % intervals over patients`);
   for (const [name, { value, ci95, n }] of Object.entries(metrics))
-    process.stdout.write(
-      `${name.padEnd(22)} ${value.toFixed(3)}  [${ci95[0].toFixed(3)}, ${ci95[1].toFixed(3)}]  n = ${n}\n`,
-    );
+    line(`${name.padEnd(22)} ${value.toFixed(3)}  ${span(ci95)}  n = ${n}`);
+  if (!against) return;
+  line('less the other model:');
+  for (const [name, { difference, ci95, p, test }] of Object.entries(against.differences))
+    line(`${name.padEnd(22)} ${difference.toFixed(3)}  ${span(ci95)}  p = ${p.toPrecision(2)} (${test})`);
 }

@@ -1,18 +1,33 @@
 /** Named evaluations of a model on a corpus: what it knows of its series, measured on patients apart. */
 import type { Series } from '../corpus/series.js';
 import type { Features } from '../models/encoder.js';
-import { checkPatients, crossPredict, type Method, type Target } from '../tasks/classify/index.js';
+import { checkPatients, crossFit, type Method, type Target } from '../tasks/classify/index.js';
 import { clausesOf, truePairs } from '../train/align.js';
 import { EvaluateError } from './error.js';
-import { bootstrap, type Measured } from './intervals.js';
+import type { Measured } from './intervals.js';
+import { DIRECTIONS, KS, QUERY_SCORES, type Judged } from './judged.js';
 import { retrieval } from './retrieval.js';
-import { joinUnits, taskScores, type Outcome } from './task-scores.js';
+import { joinUnits, measureAll, taskScores } from './task-scores.js';
 
 /** Suites that ask for a field of the series, and how they are told apart. */
 export const FIELD_SUITES = { contrast: 'contrast', plane: 'plane', 'body-part': 'bodyPart' } as const;
 export type FieldSuite = keyof typeof FIELD_SUITES;
 export const SUITES = [...(Object.keys(FIELD_SUITES) as FieldSuite[]), 'retrieval', 'labels'] as const;
 export type Suite = (typeof SUITES)[number];
+
+/** What a suite knows of a series beside its image. */
+export type Evaluated = Pick<
+  Series,
+  | 'id'
+  | 'patientId'
+  | 'contentHash'
+  | 'text'
+  | 'manufacturer'
+  | 'fieldStrengthT'
+  | 'sex'
+  | 'ageYears'
+  | 'source'
+>;
 
 export interface SuiteResult {
   readonly suite: string;
@@ -21,8 +36,8 @@ export interface SuiteResult {
   readonly patients: number;
   /** What was left out, and why. */
   readonly notes: readonly string[];
-  /** Classes and outcomes of a classifying suite, for the report. */
-  readonly classes?: { readonly names: readonly string[]; readonly outcomes: readonly Outcome[] };
+  /** What was found of each case, for comparisons, groups and the report. */
+  readonly judged: Judged;
 }
 
 export interface SuiteOptions {
@@ -40,8 +55,8 @@ const SAME_IMAGE = 0.99999;
  * (`contentHash`) or by vectors that are the same to rounding.
  * @throws EvaluateError naming the series.
  */
-export function checkApart(series: readonly Series[], vectors?: readonly Float32Array[]): void {
-  const byHash = new Map<string, Series>();
+export function checkApart(series: readonly Evaluated[], vectors?: readonly Float32Array[]): void {
+  const byHash = new Map<string, Evaluated>();
   for (const one of series) {
     const same = one.contentHash === '' ? undefined : byHash.get(one.contentHash);
     if (same !== undefined && same.patientId !== one.patientId) throw leak(same, one);
@@ -55,7 +70,7 @@ export function checkApart(series: readonly Series[], vectors?: readonly Float32
     }
 }
 
-function leak(a: Series, b: Series): EvaluateError {
+function leak(a: Evaluated, b: Evaluated): EvaluateError {
   return new EvaluateError(
     `evaluate: an image must be of one patient, but ${a.id} and ${b.id} show the same one under two, so that it could ` +
       'stand on both sides of a split; withdraw one of them ("precess corpus check" lists such pairs)',
@@ -101,18 +116,38 @@ export function fieldTarget(
   };
 }
 
+export interface HeadQuestion {
+  readonly suite: string;
+  readonly series: readonly Evaluated[];
+  /** Values in the order of `series`. */
+  readonly target: Target;
+  /** What each label is about, the series itself unless given. */
+  readonly units?: readonly string[];
+  /** A published fold of each series, -1 where it only teaches. */
+  readonly split?: readonly number[];
+}
+
 /**
  * Scores of a head on frozen features that is tuned and fitted without each patient in turn.
- * @param features summaries by series id. @param units what each label is about, the series itself unless given.
+ * @param features summaries by series id.
  */
 export function headSuite(
-  suite: string,
-  series: readonly Series[],
-  target: Target,
+  question: HeadQuestion,
+  features: ReadonlyMap<string, Features>,
+  options: SuiteOptions = {},
+): SuiteResult {
+  return fitSuite(question, features, options)(features);
+}
+
+/**
+ * The heads of {@link headSuite}, ready to be asked of the same series' features however they were made (of the images
+ * as they are, or of altered ones). Series without features are left out.
+ */
+export function fitSuite(
+  { suite, series, target, units, split }: HeadQuestion,
   features: ReadonlyMap<string, Features>,
   { method = 'logistic', folds = 5, seed = 0, rounds = 1000 }: SuiteOptions = {},
-  units?: readonly string[],
-): SuiteResult {
+): (asked: ReadonlyMap<string, Features>) => SuiteResult {
   const seen = series.map((_, n) => n).filter((n) => features.has(series[n]!.id));
   const of = seen.map((n) => series[n]!);
   const cases = {
@@ -120,29 +155,36 @@ export function headSuite(
     patients: of.map(({ patientId }) => patientId),
   };
   checkApart(of, cases.features);
-  const values = seen.map((n) => target.values[n]!);
-  const kept = { ...target, values } as Target;
-  const patients = new Set(cases.patients).size;
-  const splits = Math.min(folds, patients);
-  checkPatients(cases.patients, kept, splits);
-  const { predictions } = crossPredict(cases, kept, { method, folds: splits, seed });
-  const outcomes = joinUnits(
-    predictions,
-    values,
-    seen.map((n) => units?.[n] ?? series[n]!.id),
-    cases.patients,
-  );
-  return {
-    suite,
-    metrics: taskScores(kept, outcomes, { rounds, seed }),
-    series: of.length,
-    patients,
-    notes: of.length < series.length ? [`${series.length - of.length} series that show nothing`] : [],
-    classes: { names: target.names, outcomes },
+  const kept = { ...target, values: seen.map((n) => target.values[n]!) } as Target;
+  const splits = Math.min(folds, new Set(cases.patients).size);
+  if (split === undefined) checkPatients(cases.patients, kept, splits);
+  const given = split && { given: seen.map((n) => split[n]!) };
+  const { predict } = crossFit(cases, kept, { method, folds: splits, seed, ...given });
+  return (asked) => {
+    const predictions = of.map(({ id }, n) => {
+      const one = asked.get(id);
+      return one === undefined ? null : predict(n, one.summary);
+    });
+    const told = predictions.flatMap((one, n) => (one === null ? [] : [n]));
+    const pick = <T>(from: (n: number) => T): T[] => told.map(from);
+    const outcomes = joinUnits(
+      pick((n) => predictions[n]!),
+      pick((n) => kept.values[n]!),
+      pick((n) => units?.[seen[n]!] ?? of[n]!.id),
+      pick((n) => cases.patients[n]!),
+      pick((n) => of[n]!.id),
+    );
+    const missing = series.filter(({ id }) => !asked.has(id)).length;
+    return {
+      suite,
+      metrics: taskScores(kept, outcomes, { rounds, seed }),
+      series: told.length,
+      patients: new Set(pick((n) => cases.patients[n]!)).size,
+      notes: missing > 0 ? [`${missing} series that show nothing`] : [],
+      judged: { kind: 'outcomes', target: { kind: kept.kind, names: kept.names }, cases: outcomes },
+    };
   };
 }
-
-const KS = [1, 5, 10] as const;
 
 /**
  * Text → image and image → text among all series of the corpus: recall at 1, 5 and 10, beside chance. A text fits every
@@ -150,7 +192,7 @@ const KS = [1, 5, 10] as const;
  * @param images, texts unit vectors of the series and of their texts.
  */
 export function retrievalSuite(
-  series: readonly Series[],
+  series: readonly Evaluated[],
   images: readonly Float32Array[],
   texts: readonly Float32Array[],
   { seed = 0, rounds = 1000 }: SuiteOptions = {},
@@ -159,30 +201,35 @@ export function retrievalSuite(
   const words = series.map(({ text }) => text);
   const truth = truePairs(words, words.map(clausesOf));
   const fits = (i: number, t: number): boolean => truth[i * series.length + t] === 1;
-  const patients = series.map(({ patientId }) => patientId);
+  const found = {
+    textToImage: retrieval(texts, images, (t, i) => fits(i, t), [...KS]),
+    imageToText: retrieval(images, texts, (i, t) => fits(i, t), [...KS]),
+  };
+  const cases = series.map(({ id, patientId }, n) => ({
+    patient: patientId,
+    series: [id],
+    ranks: { textToImage: found.textToImage.ranks[n]!, imageToText: found.imageToText.ranks[n]! },
+  }));
+  const measured = measureAll(QUERY_SCORES, cases, { seed, rounds });
+  const patients = new Set(series.map(({ patientId }) => patientId)).size;
   const metrics: Record<string, Measured> = {};
-  for (const [name, scores] of [
-    ['textToImage', retrieval(texts, images, (t, i) => fits(i, t), [...KS])],
-    ['imageToText', retrieval(images, texts, (i, t) => fits(i, t), [...KS])],
-  ] as const) {
-    const share = (k: number) => (cases: readonly number[]) =>
-      cases.filter((n) => scores.ranks[n]! <= k).length / cases.length;
+  for (const direction of DIRECTIONS)
     for (const k of KS) {
-      metrics[`${name}.recall@${k}`] = bootstrap(patients, share(k), { seed, rounds });
-      const chance = scores.chance[k]!;
-      metrics[`${name}.chance@${k}`] = {
+      metrics[`${direction}.recall@${k}`] = measured[`${direction}.recall@${k}`]!;
+      const chance = found[direction].chance[k]!;
+      metrics[`${direction}.chance@${k}`] = {
         value: chance,
         ci95: [chance, chance],
-        n: new Set(patients).size,
+        n: patients,
         cases: series.length,
       };
     }
-  }
   return {
     suite: 'retrieval',
     metrics,
     series: series.length,
-    patients: new Set(patients).size,
+    patients,
     notes: [],
+    judged: { kind: 'queries', cases },
   };
 }

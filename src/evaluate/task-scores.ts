@@ -15,6 +15,8 @@ import { auroc, averagePrecision } from './ranking.js';
 /** One thing that was predicted: a series, or all series of a study or patient together. */
 export interface Outcome {
   readonly patient: string;
+  /** Ids of the series that it is about. */
+  readonly series: readonly string[];
   readonly prediction: Prediction;
   /** Class index, number, or one 0 or 1 a label. */
   readonly truth: number | readonly number[];
@@ -22,13 +24,15 @@ export interface Outcome {
 
 /**
  * Joins predictions of series that share a unit (a patient with several series): probabilities and numbers are averaged.
- * @param units unit of every series. @param patients patient of every series.
+ * @param units unit of every series. @param patients patient of every series. @param ids the series' own, where a unit is
+ * something else.
  */
 export function joinUnits(
   predictions: readonly Prediction[],
   truth: readonly (number | readonly number[])[],
   units: readonly string[],
   patients: readonly string[],
+  ids: readonly string[] = units,
 ): Outcome[] {
   const groups = new Map<string, number[]>();
   units.forEach((unit, n) => groups.set(unit, [...(groups.get(unit) ?? []), n]));
@@ -45,7 +49,8 @@ export function joinUnits(
       value: probabilities.length === 0 ? number : decided,
       present: of[0]!.present.map((_, c) => of.filter(({ present }) => present[c]).length * 2 > of.length),
     };
-    return { patient: patients[group[0]!]!, prediction, truth: truth[group[0]!]! };
+    const series = group.map((n) => ids[n]!);
+    return { patient: patients[group[0]!]!, series, prediction, truth: truth[group[0]!]! };
   });
 }
 
@@ -60,60 +65,84 @@ export interface ScoreOptions {
   readonly seed?: number;
 }
 
-/**
- * Scores by kind of target. Classes: AUROC and AUPRC (of the second class; of more than two, the mean of each against
- * the rest), accuracy, balanced accuracy, macro F1, Brier, ECE; ordinal classes also the mean distance in classes.
- * Labels: mean AUROC, AUPRC and F1. Numbers: mean absolute error, root mean squared error, R².
- */
+/** A score of some cases (with repeats); it may throw EvaluateError for cases that have none. */
+export type Score<T> = (cases: readonly T[]) => number;
+export type Scores<T> = Readonly<Record<string, Score<T>>>;
+
+/** Every score of `cases` with its interval over patients. */
+export function measureAll<T extends { readonly patient: string }>(
+  scores: Scores<T>,
+  cases: readonly T[],
+  options: ScoreOptions = {},
+): Record<string, Measured> {
+  const patients = cases.map(({ patient }) => patient);
+  const entries = Object.entries(scores).map(([name, score]) => [
+    name,
+    bootstrap(patients, (drawn) => score(drawn.map((n) => cases[n]!)), options),
+  ]);
+  return Object.fromEntries(entries) as Record<string, Measured>;
+}
+
+/** All {@link scoresFor} a target, measured. */
 export function taskScores(
   target: Pick<Target, 'kind' | 'names'>,
   outcomes: readonly Outcome[],
   options: ScoreOptions = {},
 ): Record<string, Measured> {
-  const patients = outcomes.map(({ patient }) => patient);
-  const measured = (score: (cases: readonly Outcome[]) => number): Measured =>
-    bootstrap(patients, (cases) => score(cases.map((n) => outcomes[n]!)), options);
-  const { kind, names } = target;
-  if (kind === 'number') {
-    const errors = (cases: readonly Outcome[]): number[] =>
-      cases.map(({ prediction, truth }) => prediction.value - (truth as number));
-    return {
-      mae: measured((cases) => mean(errors(cases).map(Math.abs))),
-      rmse: measured((cases) => Math.sqrt(mean(errors(cases).map((e) => e * e)))),
-      r2: measured((cases) => {
-        const truths = cases.map(({ truth }) => truth as number);
-        const centre = mean(truths);
-        return 1 - mean(errors(cases).map((e) => e * e)) / mean(truths.map((t) => (t - centre) ** 2));
-      }),
-    };
-  }
-  if (kind === 'labels') {
-    const over = (score: (truth: number[], cases: readonly Outcome[], label: number) => number) =>
-      measured((cases) =>
-        mean(
-          names.map((_, c) =>
-            score(
-              cases.map(({ truth }) => (truth as readonly number[])[c]!),
-              cases,
-              c,
-            ),
+  return measureAll(scoresFor(target), outcomes, options);
+}
+
+/**
+ * Scores by kind of target. Classes: AUROC and AUPRC (of the second class; of more than two, the mean of each against
+ * the rest), accuracy, balanced accuracy, macro F1, Brier, ECE; ordinal classes also the mean distance in classes.
+ * Labels: mean AUROC, AUPRC and F1. Numbers: mean absolute error, root mean squared error, R².
+ */
+export function scoresFor({ kind, names }: Pick<Target, 'kind' | 'names'>): Scores<Outcome> {
+  if (kind === 'number') return numberScores;
+  return kind === 'labels' ? labelScores(names) : classScores(names, kind === 'ordinal');
+}
+
+const errorsOf = (cases: readonly Outcome[]): number[] =>
+  cases.map(({ prediction, truth }) => prediction.value - (truth as number));
+
+const numberScores: Scores<Outcome> = {
+  mae: (cases) => mean(errorsOf(cases).map(Math.abs)),
+  rmse: (cases) => Math.sqrt(mean(errorsOf(cases).map((e) => e * e))),
+  r2: (cases) => {
+    const truths = cases.map(({ truth }) => truth as number);
+    const centre = mean(truths);
+    return 1 - mean(errorsOf(cases).map((e) => e * e)) / mean(truths.map((t) => (t - centre) ** 2));
+  },
+};
+
+function labelScores(names: readonly string[]): Scores<Outcome> {
+  const over =
+    (score: (truth: number[], cases: readonly Outcome[], label: number) => number): Score<Outcome> =>
+    (cases) =>
+      mean(
+        names.map((_, c) =>
+          score(
+            cases.map(({ truth }) => (truth as readonly number[])[c]!),
+            cases,
+            c,
           ),
         ),
       );
-    const p = (cases: readonly Outcome[], c: number): number[] =>
-      cases.map(({ prediction }) => prediction.probabilities[c]!);
-    return {
-      auroc: over((truth, cases, c) => auroc(truth, p(cases, c))),
-      auprc: over((truth, cases, c) => averagePrecision(truth, p(cases, c))),
-      f1: over((truth, cases, c) => {
-        const decided = cases.map(({ prediction }) => (prediction.present[c] ? 1 : 0));
-        const both = truth.filter((label, n) => label === 1 && decided[n] === 1).length;
-        const either = truth.filter((label) => label === 1).length + decided.filter((d) => d === 1).length;
-        return either === 0 ? 0 : (2 * both) / either;
-      }),
-    };
-  }
+  const p = (cases: readonly Outcome[], c: number): number[] =>
+    cases.map(({ prediction }) => prediction.probabilities[c]!);
+  return {
+    auroc: over((truth, cases, c) => auroc(truth, p(cases, c))),
+    auprc: over((truth, cases, c) => averagePrecision(truth, p(cases, c))),
+    f1: over((truth, cases, c) => {
+      const decided = cases.map(({ prediction }) => (prediction.present[c] ? 1 : 0));
+      const both = truth.filter((label, n) => label === 1 && decided[n] === 1).length;
+      const either = truth.filter((label) => label === 1).length + decided.filter((d) => d === 1).length;
+      return either === 0 ? 0 : (2 * both) / either;
+    }),
+  };
+}
 
+function classScores(names: readonly string[], ordinal: boolean): Scores<Outcome> {
   const classes = names.length;
   const truths = (cases: readonly Outcome[]): number[] => cases.map(({ truth }) => truth as number);
   const rows = (cases: readonly Outcome[]): Float64Array[] =>
@@ -124,32 +153,29 @@ export function taskScores(
       cases.map(({ prediction }) => prediction.value),
       classes,
     );
-  const against = (
-    cases: readonly Outcome[],
-    score: (labels: number[], scores: number[]) => number,
-  ): number => {
-    const of = (c: number): number =>
-      score(
-        truths(cases).map((truth) => (truth === c ? 1 : 0)),
-        rows(cases).map((row) => row[c]!),
-      );
-    if (classes === 2) return of(1);
-    const present = names.map((_, c) => c).filter((c) => truths(cases).includes(c));
-    if (present.length < 2) throw new EvaluateError('AUROC: there must be at least two classes');
-    return mean(present.map(of));
-  };
+  const against =
+    (score: (labels: number[], scores: number[]) => number): Score<Outcome> =>
+    (cases) => {
+      const of = (c: number): number =>
+        score(
+          truths(cases).map((truth) => (truth === c ? 1 : 0)),
+          rows(cases).map((row) => row[c]!),
+        );
+      if (classes === 2) return of(1);
+      const present = names.map((_, c) => c).filter((c) => truths(cases).includes(c));
+      if (present.length < 2) throw new EvaluateError('AUROC: there must be at least two classes');
+      return mean(present.map(of));
+    };
   return {
-    auroc: measured((cases) => against(cases, auroc)),
-    auprc: measured((cases) => against(cases, averagePrecision)),
-    accuracy: measured((cases) => accuracy(counts(cases))),
-    balancedAccuracy: measured((cases) => balancedAccuracy(counts(cases))),
-    f1: measured((cases) => macroF1(counts(cases))),
-    brier: measured((cases) => brier(truths(cases), rows(cases))),
-    ece: measured((cases) => expectedCalibrationError(truths(cases), rows(cases))),
-    ...(kind === 'ordinal' && {
-      meanDistance: measured((cases) =>
-        mean(cases.map(({ prediction, truth }) => Math.abs(prediction.value - (truth as number)))),
-      ),
+    auroc: against(auroc),
+    auprc: against(averagePrecision),
+    accuracy: (cases) => accuracy(counts(cases)),
+    balancedAccuracy: (cases) => balancedAccuracy(counts(cases)),
+    f1: (cases) => macroF1(counts(cases)),
+    brier: (cases) => brier(truths(cases), rows(cases)),
+    ece: (cases) => expectedCalibrationError(truths(cases), rows(cases)),
+    ...(ordinal && {
+      meanDistance: (cases: readonly Outcome[]) => mean(errorsOf(cases).map(Math.abs)),
     }),
   };
 }

@@ -16,6 +16,10 @@ interface Evaluated {
   classes: string[];
   series: number;
   patients: number;
+  against: {
+    metrics: Evaluated['metrics'];
+    differences: Record<string, { difference: number; ci95: [number, number]; p: number; test: string }>;
+  };
 }
 
 let dir = '';
@@ -52,11 +56,12 @@ const on = (suite: string, ...args: string[]): string[] => [
 ];
 
 describe('precess evaluate', () => {
-  it('measures a field suite with intervals, and draws its page', async () => {
+  it('measures a field suite with intervals, beside another model, and draws its page', async () => {
     const report = join(dir, 'plane.html');
-    const result = await json<Evaluated>(
-      ...on('plane', '--folds', '3', '--rounds', '200', '--report', report),
-    );
+    const other = join(dir, 'other.safetensors');
+    await writeModel(other, newModel({ ...modelConfig('nano'), layers: 1 }, 3));
+    const settings = ['--folds', '3', '--rounds', '200', '--method', 'knn', '--against', other];
+    const result = await json<Evaluated>(...on('plane', ...settings, '--report', report));
     expect(result.suite).toBe('plane');
     expect(result.patients).toBe(16);
     expect(result.classes.every((name) => series.some(({ plane }) => plane === name))).toBe(true);
@@ -66,7 +71,16 @@ describe('precess evaluate', () => {
       expect(ci95[1]).toBeGreaterThanOrEqual(value);
       expect(n).toBe(16);
     }
+    const { metrics, differences } = result.against;
+    expect(Object.keys(differences)).toEqual(Object.keys(result.metrics));
+    for (const [name, { difference, ci95, p }] of Object.entries(differences)) {
+      expect(difference).toBeCloseTo(result.metrics[name]!.value - metrics[name]!.value, 10);
+      expect(ci95[0]).toBeLessThanOrEqual(ci95[1]);
+      expect(p).toBeGreaterThan(0);
+      expect(p).toBeLessThanOrEqual(1);
+    }
     const page = await readFile(report, 'utf8');
+    expect(page).toContain('Beside the other model');
     expect(page).toContain('<polyline');
     expect(page).toContain(`${result.series} series of 16 patients`);
     expect(page).not.toMatch(/pt-|st-|se-|https?:\/\//);

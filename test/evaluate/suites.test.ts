@@ -28,13 +28,13 @@ describe('headSuite', () => {
     const telling = kept.map(({ plane }) =>
       noise(6).map((x, d) => (d === 0 && plane === 'axial' ? x + 4 : x)),
     );
-    const good = headSuite('plane', kept, target, featuresFor(kept, telling), { rounds: 100 });
+    const good = headSuite({ suite: 'plane', series: kept, target }, featuresFor(kept, telling), {
+      rounds: 100,
+    });
     // Classes 4 apart: the best rule is right in Φ(2) = 97.7 %.
     expect(good.metrics.accuracy!.value).toBeGreaterThan(0.92);
     const nothing = headSuite(
-      'plane',
-      kept,
-      target,
+      { suite: 'plane', series: kept, target },
       featuresFor(
         kept,
         kept.map(() => noise(6)),

@@ -20,7 +20,7 @@ const ROWS = 4;
 export async function featuresOf(
   volumeOf: (id: string) => Promise<Volume>,
   encoder: Encoder,
-  series: readonly Series[],
+  series: readonly Pick<Series, 'id'>[],
   options: FeatureOptions = {},
 ): Promise<Map<string, Features>> {
   const out = new Map<string, Features>();

@@ -70,3 +70,25 @@ export function stratifiedFolds(
   }
   return fold;
 }
+
+/**
+ * A published split as folds, checked.
+ * @param given fold of each case, -1 for cases that only teach.
+ * @throws TaskError naming the patients that stand in two folds.
+ */
+export function givenFolds(patients: readonly string[], given: ArrayLike<number>): Int32Array {
+  const fold = Int32Array.from(given);
+  const first = new Map<string, number>();
+  const twice = new Set<string>();
+  patients.forEach((patient, n) => {
+    const before = first.get(patient) ?? fold[n]!;
+    if (before !== fold[n]) twice.add(patient);
+    first.set(patient, before);
+  });
+  if (twice.size > 0)
+    throw new TaskError(
+      `split: a patient must stand on one side only, but ${[...twice].slice(0, 5).join(', ')}` +
+        `${twice.size > 5 ? ` and ${twice.size - 5} more` : ''} ${twice.size === 1 ? 'stands' : 'stand'} on two; correct the split`,
+    );
+  return fold;
+}

@@ -1,7 +1,7 @@
 /** Heads on frozen features: how they are tuned and fitted on labelled cases. */
 import { TaskError } from '../error.js';
 import { calibrated, calibrationOf } from './calibrate.js';
-import { stratifiedFolds } from './folds.js';
+import { givenFolds, stratifiedFolds } from './folds.js';
 import { balancedWeights, fitLogisticPath, type LogisticModel } from './logistic.js';
 import {
   evenly,
@@ -95,16 +95,44 @@ export function fitHead(cases: Cases, target: Target, method: Method = 'logistic
 export function crossPredict(
   cases: Cases,
   target: Target,
-  { method = 'logistic', folds = 5, seed = 0 }: { method?: Method; folds?: number; seed?: number } = {},
+  options: CrossOptions = {},
 ): { predictions: Prediction[]; fold: Int32Array } {
-  const fold = stratifiedFolds(cases.patients, strata(target), folds, seed);
-  const predictions = new Array<Prediction>(cases.features.length);
-  for (let f = 0; f < folds; f++) {
+  const { predict, fold } = crossFit(cases, target, options);
+  return { predictions: cases.features.map((features, n) => predict(n, features)!), fold };
+}
+
+export interface CrossOptions {
+  readonly method?: Method;
+  readonly folds?: number;
+  readonly seed?: number;
+  /** The fold of each case where a split is published; -1 for cases that only teach. */
+  readonly given?: ArrayLike<number>;
+}
+
+/**
+ * The heads behind {@link crossPredict}. `predict(n, features)` asks the one that has not seen case n's patient, of the
+ * case's own features or of others (the same image, altered); null for a case that only teaches.
+ * @throws TaskError when a given split has a patient in two folds, or a class has too few patients.
+ */
+export function crossFit(
+  cases: Cases,
+  target: Target,
+  { method = 'logistic', folds = 5, seed = 0, given }: CrossOptions = {},
+): { predict: (n: number, features: Float32Array) => Prediction | null; fold: Int32Array } {
+  const fold =
+    given === undefined
+      ? stratifiedFolds(cases.patients, strata(target), folds, seed)
+      : givenFolds(cases.patients, given);
+  const heads = new Map<number, Head>();
+  for (const f of [...new Set(fold)].sort((a, b) => a - b)) {
+    if (f < 0) continue;
     const train = indices(fold, (one) => one !== f);
-    const head = fitHead(subset(cases, train), subTarget(target, train), method, seed + f + 1);
-    for (const n of indices(fold, (one) => one === f)) predictions[n] = predictHead(head, cases.features[n]!);
+    heads.set(f, fitHead(subset(cases, train), subTarget(target, train), method, seed + f + 1));
   }
-  return { predictions, fold };
+  return {
+    fold,
+    predict: (n, features) => (fold[n]! < 0 ? null : predictHead(heads.get(fold[n]!)!, features)),
+  };
 }
 
 /**

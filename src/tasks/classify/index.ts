@@ -3,10 +3,12 @@ export { featuresOf, type FeatureOptions } from './features.js';
 export { readHead, writeHead, type FittedHead } from './head-file.js';
 export {
   checkPatients,
+  crossFit,
   crossPredict,
   fitHead,
   predictHead,
   type Cases,
+  type CrossOptions,
   type Head,
   type Method,
   type Prediction,

@@ -1,0 +1,123 @@
+/** What `precess evaluate` does with a model: encodes what a suite asks about, and judges it. */
+import type { Evaluated, HeadQuestion, SuiteOptions, SuiteResult } from '../evaluate/suites.js';
+import type { Encoder, Features } from '../models/encoder.js';
+import type { Volume } from '../volume/volume.js';
+import { CliError, Interrupted, log, progress } from './shared.js';
+
+/** What is asked of a model: a head on its features, or texts and images of each other. */
+export type Question =
+  | ({ readonly kind: 'head'; readonly notes: readonly string[] } & HeadQuestion)
+  | {
+      readonly kind: 'texts';
+      readonly suite: 'retrieval';
+      readonly series: readonly Evaluated[];
+      readonly notes: readonly string[];
+    };
+
+export type Encoded = ReadonlyMap<string, Features>;
+
+export interface EncodeOptions {
+  readonly maxTokens: number;
+  readonly signal: AbortSignal;
+  /** What the progress bar says. */
+  readonly label?: string;
+}
+
+/**
+ * What the model makes of every series that shows something: features for heads, unit vectors for texts.
+ * @throws Interrupted when `signal` fires.
+ */
+export async function encode(
+  { kind, series }: Question,
+  encoder: Encoder,
+  volumeOf: (id: string) => Promise<Volume>,
+  { maxTokens, signal, label = 'encoding series' }: EncodeOptions,
+): Promise<Encoded> {
+  const bar = progress(label, series.length);
+  const options = { maxTokens, signal, warn: log, onProgress: (done: number) => bar.update(done) };
+  const { featuresOf } = await import('../tasks/classify/index.js');
+  const encoded = await (kind === 'head' ? featuresOf : vectorsOf)(
+    volumeOf,
+    encoder,
+    series,
+    options,
+  ).finally(() => bar.stop());
+  if (signal.aborted) throw new Interrupted('evaluate: stopped; nothing was written');
+  return encoded;
+}
+
+async function vectorsOf(
+  volumeOf: (id: string) => Promise<Volume>,
+  encoder: Encoder,
+  series: readonly Evaluated[],
+  options: { maxTokens: number; signal: AbortSignal; onProgress: (done: number) => void },
+): Promise<Encoded> {
+  const [{ Prepared }, { VolumeError }] = await Promise.all([
+    import('../volume/tokens.js'),
+    import('../volume/volume.js'),
+  ]);
+  const out = new Map<string, Features>();
+  for (const [n, { id }] of series.entries()) {
+    if (options.signal.aborted) break;
+    try {
+      const summary = await encoder.embed(new Prepared(await volumeOf(id)), options);
+      out.set(id, { summary, tokens: new Float32Array() });
+    } catch (error) {
+      if (!(error instanceof VolumeError)) throw error;
+      log(`${id} is left out: ${error.message}`);
+    }
+    options.onProgress(n + 1);
+  }
+  return out;
+}
+
+/**
+ * What judges the series by their encodings: of the images as they are (`encoded`), or of altered ones, which heads that
+ * were fitted on `encoded` are asked about.
+ */
+export async function judgeOf(
+  question: Question,
+  encoder: Encoder,
+  encoded: Encoded,
+  options: SuiteOptions,
+): Promise<(asked: Encoded) => SuiteResult> {
+  const { fitSuite, retrievalSuite } = await import('../evaluate/suites.js');
+  const withNotes = (result: SuiteResult): SuiteResult => ({
+    ...result,
+    notes: [...question.notes, ...result.notes],
+  });
+  if (question.kind === 'head') {
+    const judge = fitSuite(question, encoded, options);
+    return (asked) => withNotes(judge(asked));
+  }
+  const series = question.series.filter(({ id }) => encoded.has(id));
+  const texts = await encoder.embedTexts(series.map(({ text }) => text));
+  return (asked) => {
+    const seen = series.map((_, n) => n).filter((n) => asked.has(series[n]!.id));
+    const result = retrievalSuite(
+      seen.map((n) => series[n]!),
+      seen.map((n) => asked.get(series[n]!.id)!.summary),
+      seen.map((n) => texts[n]!),
+      options,
+    );
+    const missing = question.series.length - seen.length;
+    return withNotes({
+      ...result,
+      notes: missing > 0 ? [`${missing} series that show nothing`] : [],
+    });
+  };
+}
+
+/** Keeps what both models could encode, so that they are asked the same. */
+export function common(a: Encoded, b: Encoded): [Encoded, Encoded] {
+  const only = (of: Encoded, other: Encoded): Encoded => new Map([...of].filter(([id]) => other.has(id)));
+  return [only(a, b), only(b, a)];
+}
+
+/** @throws CliError when a model that is asked for texts has met none. */
+export function checkMetText({ kind }: Question, encoder: Encoder, option: string): void {
+  if (kind === 'texts' && !encoder.hasMetText)
+    throw new CliError(
+      `evaluate retrieval: the model of ${option} must have met text; run "precess align" on it first`,
+    );
+}
