@@ -1,4 +1,5 @@
 /** A corpus: a folder, or a place in a bucket, with a series table, voxels and a key. Everything in it is pseudonymous. */
+import type { BoxImage } from '../volume/streamed.js';
 import type { Vec3, Volume } from '../volume/volume.js';
 import { recordAudit } from './audit.js';
 import { CorpusError, writeFailure } from './error.js';
@@ -7,7 +8,7 @@ import { createKey, KEY_FILE } from './pseudonym.js';
 import type { Series } from './series.js';
 import { type CorpusStore, openStore, rootOf } from './store.js';
 import { SeriesTable, type StoredSeries } from './table.js';
-import { readImage } from './voxels.js';
+import { openImage, readImage } from './voxels.js';
 
 const MARKER = 'corpus.json';
 const FORMAT = 'precess-corpus';
@@ -111,6 +112,11 @@ export class Corpus {
   /** The box of `shape` voxels from voxel `start`; only the chunks it touches are read. */
   async region(id: string, start: Vec3, shape: Vec3): Promise<Volume> {
     return this.read(id, (key) => readImage(this.store, key, start, shape));
+  }
+
+  /** A series whose voxels stay where they are: boxes of it are read one at a time. */
+  async image(id: string): Promise<BoxImage> {
+    return this.read(id, (key) => openImage(this.store, key));
   }
 
   close(): void {

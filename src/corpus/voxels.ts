@@ -1,6 +1,7 @@
 /** Voxels in a corpus: one OME-Zarr 0.5 image a series, in blosc-compressed chunks that can be read alone. */
 import type * as Zarr from 'zarrita';
 import { apply } from '../volume/affine.js';
+import type { BoxImage } from '../volume/streamed.js';
 import type { Affine, Vec3, Volume, VoxelArray } from '../volume/volume.js';
 import { CorpusError } from './error.js';
 import { ShardWriter } from './shard.js';
@@ -77,40 +78,59 @@ export async function writeVoxels(path: string, volume: Volume): Promise<void> {
 }
 
 /**
- * Reads an image back, or the box of `shape` voxels from voxel `start`. Only the chunks that the box touches are
- * read. The affine is the box's own.
+ * Opens an image of which boxes are read: only the chunks that a box touches. What tells where the chunks are is read once.
  *
- * @throws CorpusError when the box does not lie inside the image.
+ * @throws CorpusError, from `read`, when a box does not lie inside the image.
  */
-export async function readImage(
-  store: CorpusStore,
-  key: string,
-  start?: Vec3,
-  shape?: Vec3,
-): Promise<Volume> {
+export async function openImage(store: CorpusStore, key: string): Promise<BoxImage> {
   const zarr = await loadZarr();
   const root = zarr.root(new WholeImages(store, key));
   const group = await zarr.open.v3(root, { kind: 'group' });
   const { affine, slope, intercept, valid } = group.attrs.precess as PrecessAttributes;
   const array = await zarr.open.v3(root.resolve('0'), { kind: 'array' });
   const [nk, nj, ni] = array.shape as [number, number, number];
-  const box = checkBox([ni, nj, nk], start ?? [0, 0, 0], shape ?? [ni, nj, nk]);
-  const read = async (from: Zarr.Array<Zarr.DataType, WholeImages>): Promise<VoxelArray> => {
+  const mask = valid ? await zarr.open.v3(root.resolve('valid'), { kind: 'array' }) : null;
+  const boxOf = async (
+    from: Zarr.Array<Zarr.DataType, WholeImages>,
+    box: { start: Vec3; shape: Vec3 },
+  ): Promise<VoxelArray> => {
     const slices = reversed(box.start).map((first, axis) =>
       zarr.slice(first, first + reversed(box.shape)[axis]!),
     );
     return (await zarr.get(from, slices)).data as unknown as VoxelArray;
   };
-  const data = await read(array);
-  const mask = valid ? await read(await zarr.open.v3(root.resolve('valid'), { kind: 'array' })) : null;
   return {
-    data,
-    shape: box.shape,
-    affine: moved(affine, box.start),
+    shape: [ni, nj, nk],
+    affine,
     slope,
     intercept,
-    valid: mask as Uint8Array | null,
+    bytes: ni * nj * nk * bytesOf(array.dtype),
+    async read(start, shape) {
+      const box = checkBox([ni, nj, nk], start, shape);
+      return {
+        data: await boxOf(array, box),
+        shape: box.shape,
+        affine: moved(affine, box.start),
+        slope,
+        intercept,
+        valid: mask && ((await boxOf(mask, box)) as Uint8Array),
+      };
+    },
   };
+}
+
+/** Of a voxel of a Zarr type, whose name ends with its bits. */
+const bytesOf = (dtype: string): number => Number(/\d+$/.exec(dtype)?.[0] ?? 64) / 8;
+
+/** Reads an image back, or the box of `shape` voxels from voxel `start`, see {@link openImage}. */
+export async function readImage(
+  store: CorpusStore,
+  key: string,
+  start?: Vec3,
+  shape?: Vec3,
+): Promise<Volume> {
+  const image = await openImage(store, key);
+  return image.read(start ?? [0, 0, 0], shape ?? image.shape);
 }
 
 /** As `readImage`, from a folder. */

@@ -3,7 +3,7 @@ import { Graph, type TypedArray, type Value } from '../graph/index.js';
 import { Params } from '../nn/index.js';
 import { openDevice, type Device, type DeviceKind, type Program } from '../runtime/index.js';
 import { TextTokenizer } from '../text/tokenizer.js';
-import { tokenize, Prepared, type TokenSet } from '../volume/tokens.js';
+import { tokenize, Prepared, type Scanned, type TokenSet } from '../volume/tokens.js';
 import { VolumeError, type Volume } from '../volume/volume.js';
 import { imageBatch } from './batch.js';
 import { openTextEncoder, type ExternalText } from './external-text.js';
@@ -13,13 +13,9 @@ import type { NamedTensor } from './safetensors.js';
 import { ModelError, type ModelConfig } from './sizes.js';
 import { textEncoder, textVector } from './text-encoder.js';
 import { imageSummary, imageVector, plainImageVector, vit3d } from './vit3d.js';
+import { checkMaxTokens, MOST_TOKENS, VectorPool, windowsOf, type EmbedOptions } from './windows.js';
 
-export interface EmbedOptions {
-  /** Side of a token in mm; smaller sees more detail and costs more. 16 unless said. */
-  readonly patchMm?: number;
-  /** A volume that needs more tokens is read with cubes twice the size, until it fits. 2048 unless said. */
-  readonly maxTokens?: number;
-}
+export type { EmbedOptions } from './windows.js';
 
 /** What the frozen encoder says of one token set, before any projection. */
 export interface Features {
@@ -30,8 +26,7 @@ export interface Features {
 }
 
 /** A program is compiled for these numbers of tokens; a volume takes the first that holds it. */
-const LENGTHS = [32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096] as const;
-const LARGEST = LENGTHS[LENGTHS.length - 1]!;
+const LENGTHS = [32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, MOST_TOKENS] as const;
 /** Texts of one run. */
 const TEXT_ROWS = 16;
 
@@ -52,11 +47,10 @@ export function flatten(params: Params, tensors: ReadonlyMap<string, NamedTensor
   return flat;
 }
 
-/** Cuts a volume into tokens for embedding, with larger cubes where it would need more than `maxTokens`. */
+/** Cuts a volume in memory into one token set, with larger cubes where it would need more than `maxTokens`. */
 export function tokensFor(prepared: Prepared, samples: number, options: EmbedOptions = {}): TokenSet {
   const { patchMm = 16, maxTokens = 2048 } = options;
-  if (!(maxTokens >= 1 && maxTokens <= LARGEST))
-    throw new ModelError(`embed: maxTokens is from 1 to ${LARGEST}, got ${maxTokens}`);
+  checkMaxTokens(maxTokens);
   for (let side = patchMm; ; side *= 2) {
     const set = tokenize(prepared, { patchMm: side, samples, limit: maxTokens + 1 });
     if (set.count === 0)
@@ -108,11 +102,16 @@ export class Encoder {
     return this.hasMetText ? this.config.jointDim : 2 * this.config.embedDim;
   }
 
-  /** The unit vector of one volume. @throws VolumeError when it holds nothing to see. */
-  async embed(volume: Volume | Prepared, options: EmbedOptions = {}): Promise<Float32Array> {
-    const prepared = volume instanceof Prepared ? volume : new Prepared(volume);
-    const [vector] = await this.embedTokens([tokensFor(prepared, this.config.samples, options)]);
-    return vector!;
+  /** The unit vector of one volume; of its windows, pooled, where there are several. @throws VolumeError when it holds nothing to see. */
+  async embed(volume: Volume | Scanned, options: EmbedOptions = {}): Promise<Float32Array> {
+    const scanned = 'data' in volume ? new Prepared(volume) : volume;
+    const pool = new VectorPool();
+    let n = 0;
+    for await (const set of windowsOf(scanned, this.config.samples, options)) {
+      const [vector] = await this.embedTokens([set]);
+      pool.add(n++, vector!, set);
+    }
+    return pool.vector;
   }
 
   /** Unit vectors of token sets that share one run; the program is as long as the largest of them. */
@@ -279,7 +278,7 @@ function programLength(sets: readonly TokenSet[]): number {
   const longest = Math.max(...sets.map((set) => set.count));
   const length = LENGTHS.find((n) => n >= longest);
   if (length === undefined)
-    throw new ModelError(`embed: ${longest} tokens are more than ${LARGEST}; use a larger patchMm`);
+    throw new ModelError(`embed: ${longest} tokens are more than ${MOST_TOKENS}; use a larger patchMm`);
   return length;
 }
 

@@ -6,12 +6,15 @@ import { recordUse } from '../corpus/audit.js';
 import { writeFailure } from '../corpus/error.js';
 import { allowed, requireUse } from '../corpus/rights.js';
 import type { Series } from '../corpus/series.js';
-import { Encoder, tokensFor, type EmbedOptions, type OpenOptions } from '../models/encoder.js';
+import { Encoder, type EmbedOptions, type OpenOptions } from '../models/encoder.js';
 import { keepTextEncoder, TEXT_ENCODER_FOLDER } from '../models/external-text.js';
 import { SingleProcess, type Communicator } from '../mpi/index.js';
 import { onRankZero, threadsPerRank } from '../train/job.js';
 import { MODEL_FILE, openModel, writeModel, type ModelFile } from '../models/model-file.js';
-import { Prepared, type TokenSet } from '../volume/tokens.js';
+import { VectorPool, windowsOf } from '../models/windows.js';
+import { DEFAULT_MEMORY, openScanned } from '../train/loader.js';
+import type { BoxImage } from '../volume/streamed.js';
+import type { Scanned, TokenSet } from '../volume/tokens.js';
 import { VolumeError, type Volume } from '../volume/volume.js';
 import { TaskError } from './error.js';
 import { PROMPTS } from './prompts.js';
@@ -25,6 +28,8 @@ export interface SearchableCorpus {
   readonly dir: string;
   list(options?: { where?: string; limit?: number }): Promise<Series[]>;
   volume(id: string): Promise<Volume>;
+  /** The same without reading it, so that a large one is read box by box. */
+  image?(id: string): Promise<BoxImage>;
 }
 
 export interface Candidate {
@@ -34,6 +39,8 @@ export interface Candidate {
 
 export interface IndexOptions extends EmbedOptions {
   readonly threads?: number;
+  /** Bytes that volumes may take, see {@link openScanned}. */
+  readonly memory?: number;
   /** Folder of the text encoder that the model was aligned with, where it is not beside the model. */
   readonly textEncoder?: string;
   /** The processes that share the series; this one alone unless given. Rank 0 writes the index. */
@@ -79,30 +86,38 @@ export async function buildIndex(
   try {
     // That its text encoder is missing shows before the images are embedded, too.
     const textsFrom = await onRankZero(ranks, 'open the text encoder', () => encoder.textEncoderDir());
-    const own = new Map<string, Float32Array>();
-    // Series of like size share a run, so that little of it is padding.
-    const waiting = new Map<number, { id: string; tokens: TokenSet }[]>();
-    const flush = async (items: { id: string; tokens: TokenSet }[]): Promise<void> => {
+    let seen = 0;
+    const pools = new Map<string, VectorPool>();
+    // Images of like size share a run, so that little of it is padding.
+    const waiting = new Map<number, Cut[]>();
+    const flush = async (items: readonly Cut[]): Promise<void> => {
       const embedded = await encoder.embedTokens(items.map(({ tokens }) => tokens));
-      items.forEach(({ id }, n) => own.set(id, embedded[n]!));
+      items.forEach(({ id, window, tokens }, n) => {
+        const pool = pools.get(id) ?? new VectorPool();
+        pools.set(id, pool.add(window, embedded[n]!, tokens));
+      });
     };
-    const cutAt = (n: number) => (n < series.length ? cut(corpus, series[n]!.id, encoder, options) : null);
-    let next = cutAt(0);
-    for (const [n, { id }] of series.entries()) {
-      if (options.signal?.aborted) break;
-      const tokens = await next;
+    const cuts = cutAll(corpus, series, encoder, options);
+    let next = cuts.next();
+    for (;;) {
+      const step = await next;
+      if (step.done || options.signal?.aborted) break;
+      const cut = step.value;
       // The next volume is read and cut on this thread while the encoder runs on its own.
-      next = cutAt(n + 1);
-      next?.catch(() => undefined);
-      if (tokens) {
-        const bucket = Math.ceil(Math.log2(Math.max(32, tokens.count)));
-        const items = [...(waiting.get(bucket) ?? []), { id, tokens }];
+      next = cuts.next();
+      next.catch(() => undefined);
+      if (cut !== null) {
+        const bucket = Math.ceil(Math.log2(Math.max(32, cut.tokens.count)));
+        const items = [...(waiting.get(bucket) ?? []), cut];
         if (items.length === ROWS) await flush(items);
         waiting.set(bucket, items.length === ROWS ? [] : items);
+        continue;
       }
-      options.onProgress?.(Math.min((n + 1) * ranks.size, allowedSeries.length), allowedSeries.length);
+      seen++;
+      options.onProgress?.(Math.min(seen * ranks.size, allowedSeries.length), allowedSeries.length);
     }
     for (const items of waiting.values()) if (items.length > 0) await flush(items);
+    const own = new Map([...pools].map(([id, { vector }]) => [id, vector]));
     const stop = Float32Array.of(options.signal?.aborted ? 1 : 0);
     await ranks.allreduceSum(stop);
     if (stop[0]! > 0) return { indexed: 0, interrupted: true };
@@ -214,13 +229,32 @@ async function store(
   }
 }
 
-async function cut(corpus: SearchableCorpus, id: string, encoder: Encoder, options: IndexOptions) {
-  try {
-    return tokensFor(new Prepared(await corpus.volume(id)), encoder.config.samples, options);
-  } catch (error) {
-    if (!(error instanceof VolumeError)) throw error;
-    options.warn?.(`series ${id} is left out: ${error.message}`);
-    return null;
+/** A window of a series; most series have one. */
+interface Cut {
+  readonly id: string;
+  readonly window: number;
+  readonly tokens: TokenSet;
+}
+
+/** The windows of all series, one after another; null after the last one of each. */
+async function* cutAll(
+  corpus: SearchableCorpus,
+  series: readonly Series[],
+  encoder: Encoder,
+  options: IndexOptions,
+): AsyncGenerator<Cut | null> {
+  const { memory = DEFAULT_MEMORY } = options;
+  for (const { id } of series) {
+    try {
+      const image = await openScanned(corpus, id, memory);
+      let window = 0;
+      for await (const tokens of windowsOf(image, encoder.config.samples, options))
+        yield { id, window: window++, tokens };
+    } catch (error) {
+      if (!(error instanceof VolumeError)) throw error;
+      options.warn?.(`series ${id} is left out: ${error.message}`);
+    }
+    yield null;
   }
 }
 
@@ -262,7 +296,7 @@ export class Index {
 
   /** Series (or studies) that are most like an image; `text` is what a hybrid search reads of the words. */
   async searchVolume(
-    volume: Volume,
+    volume: Volume | Scanned,
     options: SearchOptions & EmbedOptions & { readonly text?: string },
   ): Promise<Hit[]> {
     const { text } = options;
@@ -285,7 +319,10 @@ export class Index {
   }
 
   /** The `k` texts of the corpus and of the prompt set that fit an image best. */
-  async describe(volume: Volume, { k, ...options }: { k: number } & EmbedOptions): Promise<Candidate[]> {
+  async describe(
+    volume: Volume | Scanned,
+    { k, ...options }: { k: number } & EmbedOptions,
+  ): Promise<Candidate[]> {
     if (!this.encoder.hasMetText)
       throw new TaskError(
         'describe: the indexed model has met no text; index with a model made by "precess align"',

@@ -15,7 +15,7 @@ import type { TokenSet } from '../volume/tokens.js';
 import { sigmoidContrastiveLoss } from './contrast.js';
 import { shareOf, shareOfStep, usable, type StepShare, type VolumeCache } from './loader.js';
 import type { Batch } from './loop.js';
-import { drawView, NO_AUGMENTATION, type Augmentation, type ViewSpec } from './views.js';
+import { drawScanned, NO_AUGMENTATION, type Augmentation, type ViewSpec } from './views.js';
 
 export interface AlignRecipe {
   readonly view: ViewSpec;
@@ -217,7 +217,7 @@ export async function alignBatch(
   for (const { index, wanted } of shareOfStep(series, at)) {
     const { prepared, series: found } = await usable(cache, series, wanted);
     const random = new Random(at.seed, at.step, index);
-    sets.push(drawView(prepared, config.samples, recipe.view, recipe.augmentation, random));
+    sets.push(await drawScanned(prepared, config.samples, recipe.view, recipe.augmentation, random));
     shown.push(found);
     said.push(sayOf(found, recipe.paraphrase, random));
   }

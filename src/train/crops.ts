@@ -4,10 +4,10 @@ import type { TypedArray } from '../graph/index.js';
 import { imageBatch } from '../models/batch.js';
 import type { ModelConfig } from '../models/sizes.js';
 import { Random } from '../volume/random.js';
-import type { Prepared, TokenSet } from '../volume/tokens.js';
+import type { Scanned, TokenSet } from '../volume/tokens.js';
 import { shareOfStep, usable, type StepShare, type VolumeCache } from './loader.js';
 import { masksOf, type PretrainRecipe } from './pretrain.js';
-import { drawFlip, drawPlace, drawView, mirrored, type Box, type ViewSpec } from './views.js';
+import { drawFlip, drawPlace, drawScanned, mirrored, type Box, type ViewSpec } from './views.js';
 
 /** The series of each study: what cross-contrast views are drawn from. */
 export type Studies = ReadonlyMap<string, readonly Series[]>;
@@ -43,9 +43,9 @@ async function crossContrast(
   cache: VolumeCache,
   studies: Studies,
   share: number,
-  { series, prepared }: { series: Series; prepared: Prepared },
+  { series, prepared }: { series: Series; prepared: Scanned },
   random: Random,
-): Promise<{ prepared: Prepared; place: Box } | null> {
+): Promise<{ prepared: Scanned; place: Box } | null> {
   if (!random.chance(share)) return null;
   const others = (studies.get(series.studyId) ?? []).filter(({ id }) => id !== series.id);
   if (others.length === 0) return null;
@@ -80,14 +80,18 @@ export async function pretrainBatch(
     const foreground = cross?.place ?? found.prepared.stats.foregroundMm;
     // Both global views of a pair look at one box; without a pair each looks where it likes.
     const shared = cross && drawPlace(foreground, recipe.global, random);
-    const shown = (crop: number): Prepared => (cross && crop % 2 === 1 ? cross.prepared : found.prepared);
+    const shown = (crop: number): Scanned => (cross && crop % 2 === 1 ? cross.prepared : found.prepared);
     const flip = drawFlip(found.series.text, recipe.augmentation, apart);
-    const view = (crop: number, spec: ViewSpec, place = drawPlace(foreground, spec, random)): TokenSet => {
-      const drawn = drawView(shown(crop), config.samples, spec, recipe.augmentation, random, place);
+    const view = async (
+      crop: number,
+      spec: ViewSpec,
+      place = drawPlace(foreground, spec, random),
+    ): Promise<TokenSet> => {
+      const drawn = await drawScanned(shown(crop), config.samples, spec, recipe.augmentation, random, place);
       return flip ? mirrored(drawn) : drawn;
     };
-    for (let c = 0; c < 2; c++) globals[c * batch + i] = view(c, recipe.global, shared ?? undefined);
-    for (let c = 0; c < recipe.locals; c++) locals[c * batch + i] = view(c, recipe.local);
+    for (let c = 0; c < 2; c++) globals[c * batch + i] = await view(c, recipe.global, shared ?? undefined);
+    for (let c = 0; c < recipe.locals; c++) locals[c * batch + i] = await view(c, recipe.local);
   }
   const n = recipe.global.tokens;
   const feeds: Record<string, TypedArray> = {};

@@ -2,7 +2,8 @@
 import type { Series } from '../corpus/series.js';
 import type { Ranks } from '../graph/index.js';
 import { Random } from '../volume/random.js';
-import { Prepared } from '../volume/tokens.js';
+import { Streamed, type BoxImage } from '../volume/streamed.js';
+import { Prepared, type Scanned } from '../volume/tokens.js';
 import { VolumeError, type Volume } from '../volume/volume.js';
 
 export class TrainError extends Error {
@@ -12,38 +13,57 @@ export class TrainError extends Error {
 /** Where volumes come from; a Corpus is one. */
 export interface VolumeSource {
   volume(id: string): Promise<Volume>;
+  /** The same without reading it; a source that has no such thing is read whole. */
+  image?(id: string): Promise<BoxImage>;
 }
 
-/** Prepared volumes, the least recently used of which are let go when they exceed `maxBytes`. */
+/** Bytes that volumes may take where nobody says. */
+export const DEFAULT_MEMORY = 2 ** 31;
+
+/** A volume whose voxels take more than this part of the memory is read box by box. */
+const WHOLE_SHARE = 16;
+/** What is kept between steps; the rest is for reading and averaging what comes next. */
+const KEPT_SHARE = 2;
+
+/**
+ * A series ready to be cut: in memory where its voxels take up to a sixteenth of `memory` bytes, else streamed.
+ * @throws VolumeError when it holds nothing that can be seen.
+ */
+export async function openScanned(source: VolumeSource, id: string, memory: number): Promise<Scanned> {
+  const image = await source.image?.(id);
+  if (image && image.bytes > memory / WHOLE_SHARE) return Streamed.open(image, memory);
+  return new Prepared(await source.volume(id));
+}
+
+/**
+ * Volumes ready to be cut, the least recently used of which are let go when they exceed half of `memory` bytes. Of
+ * streamed ones the averaged copies are let go; their statistics stay, which took reading them once.
+ */
 export class VolumeCache {
-  private readonly held = new Map<string, Promise<Prepared | null>>();
-  private readonly bytes = new Map<string, number>();
+  private readonly held = new Map<string, Promise<Scanned | null>>();
+  private readonly ready = new Map<string, Scanned>();
 
   constructor(
     private readonly source: VolumeSource,
-    private readonly maxBytes: number,
+    private readonly memory: number,
     private readonly warn: (message: string) => void,
   ) {}
 
-  /** The prepared volume of a series, or null when it holds nothing that can be learnt from (a warning says so). */
-  async get(id: string): Promise<Prepared | null> {
+  /** The volume of a series, or null when it holds nothing that can be learnt from (a warning says so). */
+  async get(id: string): Promise<Scanned | null> {
     const present = this.held.get(id);
-    if (present) {
-      this.held.delete(id);
-      this.held.set(id, present);
-      return present;
-    }
-    const loading = this.load(id);
+    const loading = present ?? this.load(id);
+    this.held.delete(id);
     this.held.set(id, loading);
-    const prepared = await loading;
-    if (prepared) this.bytes.set(id, prepared.bytes);
+    const scanned = await loading;
+    if (scanned && !present) this.ready.set(id, scanned);
     this.evict(id);
-    return prepared;
+    return scanned;
   }
 
-  private async load(id: string): Promise<Prepared | null> {
+  private async load(id: string): Promise<Scanned | null> {
     try {
-      return new Prepared(await this.source.volume(id));
+      return await openScanned(this.source, id, this.memory);
     } catch (error) {
       if (!(error instanceof VolumeError)) throw error;
       this.warn(`series ${id} is left out: ${error.message}`);
@@ -52,14 +72,19 @@ export class VolumeCache {
   }
 
   private evict(keep: string): void {
+    // Averaged copies are made when they are first cut, so that what is held is counted anew.
     let total = 0;
-    for (const n of this.bytes.values()) total += n;
+    for (const { bytes } of this.ready.values()) total += bytes;
     for (const id of [...this.held.keys()]) {
-      if (total <= this.maxBytes) return;
-      if (id === keep) continue;
-      total -= this.bytes.get(id) ?? 0;
-      this.bytes.delete(id);
-      this.held.delete(id);
+      if (total <= this.memory / KEPT_SHARE) return;
+      const scanned = this.ready.get(id);
+      if (id === keep || scanned === undefined) continue;
+      total -= scanned.bytes;
+      if (scanned instanceof Streamed) scanned.release();
+      else {
+        this.ready.delete(id);
+        this.held.delete(id);
+      }
     }
   }
 }
@@ -114,12 +139,12 @@ export function shareOfStep(series: readonly Series[], at: StepShare): { index: 
     .slice(rank * count, (rank + 1) * count);
 }
 
-/** The prepared volume of `series`, or of the next one in corpus order that can be used. */
+/** The volume of `series`, or of the next one in corpus order that can be used. */
 export async function usable(
   cache: VolumeCache,
   series: readonly Series[],
   wanted: Series,
-): Promise<{ series: Series; prepared: Prepared }> {
+): Promise<{ series: Series; prepared: Scanned }> {
   const start = series.indexOf(wanted);
   for (let n = 0; n < series.length; n++) {
     const candidate = series[(start + n) % series.length]!;

@@ -27,7 +27,7 @@ import type { Series } from '../corpus/series.js';
 import { Random } from '../volume/random.js';
 import type { TokenSet } from '../volume/tokens.js';
 import { shareOf, shareOfStep, usable, type StepShare, type VolumeCache } from './loader.js';
-import { drawView, NO_AUGMENTATION, type Augmentation, type ViewSpec } from './views.js';
+import { drawScanned, NO_AUGMENTATION, type Augmentation, type ViewSpec } from './views.js';
 
 export interface MaeRecipe {
   readonly view: ViewSpec;
@@ -208,7 +208,7 @@ export async function maeBatch(
     const { prepared, series: found } = await usable(cache, series, wanted);
     ids.push(found.id);
     const random = new Random(at.seed, at.step, index);
-    views.push(drawView(prepared, config.samples, recipe.view, recipe.augmentation, random));
+    views.push(await drawScanned(prepared, config.samples, recipe.view, recipe.augmentation, random));
   }
   const tokens = views.reduce((sum, { count }) => sum + count, 0);
   return { feeds: maeFeeds(views, config.samples, recipe), tokens, ids };

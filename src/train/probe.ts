@@ -1,10 +1,10 @@
 /** The kNN probe: do nearest neighbours in the embedding agree on what is known of them? */
 import { Graph, type TypedArray } from '../graph/index.js';
 import { imageBatch } from '../models/batch.js';
-import { tokensFor } from '../models/encoder.js';
 import { imageInputs } from '../models/inputs.js';
 import type { ModelConfig } from '../models/sizes.js';
 import { plainImageVector, vit3d } from '../models/vit3d.js';
+import { oneSetOf } from '../models/windows.js';
 import type { Params } from '../nn/index.js';
 import type { Device, DeviceBuffer, Program } from '../runtime/index.js';
 import type { Series } from '../corpus/series.js';
@@ -72,7 +72,7 @@ export function knnProbe(
           if (!prepared) continue;
           out.push({
             series,
-            tokens: tokensFor(prepared, config.samples, { patchMm: 16, maxTokens: TOKENS }),
+            tokens: await oneSetOf(prepared, config.samples, { patchMm: 16, maxTokens: TOKENS }),
           });
         }
         return out;

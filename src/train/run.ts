@@ -14,7 +14,7 @@ import type { Params } from '../nn/index.js';
 import { TextTokenizer, trainWordPiece } from '../text/tokenizer.js';
 import { ALIGN, alignBatch, alignParams, alignStep, type AlignRecipe } from './align.js';
 import { threadsPerRank } from './job.js';
-import { shareOf, TrainError, VolumeCache, type VolumeSource } from './loader.js';
+import { DEFAULT_MEMORY, shareOf, TrainError, VolumeCache, type VolumeSource } from './loader.js';
 import { MAE, maeBatch, maeParams, maeStep, type MaeRecipe } from './mae.js';
 import { train, type Objective, type StepMetrics, type TrainResult } from './loop.js';
 import { pretrainBatch, studiesOf } from './crops.js';
@@ -59,7 +59,7 @@ export interface RunOptions {
   readonly probeEvery?: number;
   readonly threads?: number;
   readonly device?: 'cpu' | 'webgpu';
-  /** Bytes of volumes kept in memory between steps. */
+  /** Bytes that volumes may take: half of them for what is kept between steps, see VolumeCache. */
   readonly cacheBytes?: number;
   readonly signal?: AbortSignal;
   readonly onStep?: (metrics: StepMetrics) => void;
@@ -90,7 +90,6 @@ const DEFAULTS = {
   heldOut: 0.2,
   checkpointEvery: 50,
   probeEvery: 50,
-  cacheBytes: 2 ** 31,
   device: 'cpu',
 } as const;
 
@@ -214,11 +213,7 @@ async function loopOptions(
 }
 
 const cacheOf = (options: RunOptions): VolumeCache =>
-  new VolumeCache(
-    options.corpus,
-    options.cacheBytes ?? DEFAULTS.cacheBytes,
-    options.warn ?? (() => undefined),
-  );
+  new VolumeCache(options.corpus, options.cacheBytes ?? DEFAULT_MEMORY, options.warn ?? (() => undefined));
 
 /**
  * Pretraining of the image encoder without labels, on every series of the corpus but the held-out patients'. Either

@@ -2,7 +2,7 @@
 import type { Random } from '../volume/random.js';
 import type { IntensityStats } from '../volume/intensity.js';
 import { sampleBlock, type Pyramid } from '../volume/sampling.js';
-import type { Prepared, TokenSet } from '../volume/tokens.js';
+import type { Placed, TokenSet } from '../volume/tokens.js';
 import type { Augmentation } from './views.js';
 
 /** An axis of the array: i, j or k. */
@@ -60,25 +60,39 @@ export interface Ghost {
   readonly strength: number;
 }
 
+/** How far the copies lie from what they show, RAS+ mm. */
+export function ghostShift(
+  { affine, shape }: Placed['volume'],
+  { axis, parts }: Pick<Ghost, 'axis' | 'parts'>,
+): [number, number, number] {
+  const along = (row: 0 | 1 | 2): number => (affine[row][axis] * shape[axis]) / parts;
+  return [along(0), along(1), along(2)];
+}
+
 /**
  * Adds the ghosts of periodic motion: copies of the image shifted along the phase-encoding axis (Haacke & Patrick
- * 1986), here their mean magnitude on top. Beyond the field of view there is nothing to be copied.
+ * 1986), here their mean magnitude on top. Beyond the field of view there is nothing to be copied. What lies a shift
+ * before and a shift after the view is read from one pyramid each.
  */
-export function addGhost(view: TokenSet, prepared: Prepared, pyramid: Pyramid, ghost: Ghost): void {
-  const { affine, shape } = prepared.volume;
-  const column = [affine[0][ghost.axis], affine[1][ghost.axis], affine[2][ghost.axis]] as const;
-  const shift = column.map((c) => (c * shape[ghost.axis]) / ghost.parts) as [number, number, number];
+export function addGhost(
+  view: TokenSet,
+  image: Placed,
+  pyramids: readonly [before: Pyramid, after: Pyramid],
+  ghost: Ghost,
+): void {
+  const shift = ghostShift(image.volume, ghost);
   const size = view.samples ** 3;
   const step = view.patchMm / view.samples;
   const first = step / 2 - view.patchMm / 2;
   const copy = new Float32Array(size);
   const seen = new Uint8Array(size);
-  const { low, high } = prepared.stats;
+  const { low, high } = image.stats;
   // A sample is 2 (v - low) / (high - low) - 1.
   const scale = ghost.strength / (high - low);
   for (let t = 0; t < view.count; t++)
     for (const side of [-1, 1]) {
       const at = (d: 0 | 1 | 2): number => view.positions[t * 3 + d]! + first + side * shift[d];
+      const pyramid = pyramids[side < 0 ? 0 : 1];
       sampleBlock(pyramid, at(0), at(1), at(2), step, view.samples, copy, seen, 0);
       for (let s = 0; s < size; s++)
         if (seen[s] === 1 && view.measured[t * size + s] === 1)

@@ -1,8 +1,9 @@
 /** Views of a volume for training: where to look, at what scale, and what a scanner might have done differently. */
-import { addGhost, alterIntensity, thickSlices, type Axis } from './scanner.js';
+import { addGhost, alterIntensity, ghostShift, thickSlices, type Axis } from './scanner.js';
 import type { Random } from '../volume/random.js';
 import { inverseOf } from '../volume/sampling.js';
-import { tokenize, type Prepared, type TokenSet } from '../volume/tokens.js';
+import type { Pyramid } from '../volume/sampling.js';
+import { grown, tokenize, type BoxMm, type Prepared, type Scanned, type TokenSet } from '../volume/tokens.js';
 
 export interface ViewSpec {
   /** Token budget: a view never has more. */
@@ -108,31 +109,91 @@ export function drawView(
   spec: ViewSpec,
   augmentation: Augmentation,
   random: Random,
-  { patchMm, regionMm }: Place = drawPlace(prepared.stats.foregroundMm, spec, random),
+  place: Place = drawPlace(prepared.stats.foregroundMm, spec, random),
 ): TokenSet {
+  const drawing = drawn(prepared, samples, spec, augmentation, random, place);
+  const pyramid = prepared.pyramid(place.patchMm / samples);
+  for (let step = drawing.next(); ; step = drawing.next(pyramid)) if (step.done) return step.value;
+}
+
+/** As {@link drawView}, of an image of which only what the view shows is read. */
+export async function drawScanned(
+  image: Scanned,
+  samples: number,
+  spec: ViewSpec,
+  augmentation: Augmentation,
+  random: Random,
+  place: Place = drawPlace(image.stats.foregroundMm, spec, random),
+): Promise<TokenSet> {
+  const drawing = drawn(image, samples, spec, augmentation, random, place);
+  const sampleMm = place.patchMm / samples;
+  for (let step = drawing.next(); ;) {
+    if (step.done) return step.value;
+    const part = await image.part(sampleMm, step.value.boxMm, step.value.slices);
+    step = drawing.next(part.pyramid(sampleMm));
+  }
+}
+
+/** What a view needs of the image before it goes on: the arguments of {@link Scanned.part}. */
+interface Needed {
+  readonly boxMm: BoxMm;
+  readonly slices?: { readonly axis: Axis; readonly mm: number };
+}
+
+/** The steps of drawing a view: it says what it needs of the image, and is given it. */
+function* drawn(
+  image: Pick<Scanned, 'volume' | 'stats' | 'fitting'>,
+  samples: number,
+  spec: ViewSpec,
+  augmentation: Augmentation,
+  random: Random,
+  { patchMm, regionMm }: Place,
+): Generator<Needed, TokenSet, Pyramid> {
+  const step = patchMm / samples;
   const shift = (): number => random.uniform(-patchMm / 2, patchMm / 2);
   const shiftMm = [shift(), shift(), shift()] as const;
-  const gap = random.chance(augmentation.missingSlices) ? missingSlices(prepared, random) : undefined;
-  let pyramid = prepared.pyramid(patchMm / samples);
-  if (random.chance(augmentation.thickSlices))
-    pyramid = thickSlices(pyramid, random.int(3) as Axis, random.uniform(4, 8));
+  const gap = random.chance(augmentation.missingSlices) ? missingSlices(image, random) : undefined;
+  const slices = random.chance(augmentation.thickSlices)
+    ? { axis: random.int(3) as Axis, mm: random.uniform(4, 8) }
+    : undefined;
+  const thick = new Map<Pyramid, Pyramid>();
+  /** What samples of tokens with centres in the box are read from. */
+  function* around(boxMm: BoxMm): Generator<Needed, Pyramid, Pyramid> {
+    const read = yield { boxMm: grown(boxMm, patchMm / 2), ...(slices && { slices }) };
+    if (slices === undefined) return read;
+    const pyramid = thick.get(read) ?? thickSlices(read, slices.axis, slices.mm);
+    thick.set(read, pyramid);
+    return pyramid;
+  }
   const common = {
     patchMm,
     samples,
     shiftMm,
-    pyramid,
     limit: spec.tokens,
     order: (cells: number) => random.sample(cells, cells),
   };
-  let view = tokenize(prepared, { ...common, regionMm, ...(gap && { gap }) });
-  if (view.count < FEWEST) view = tokenize(prepared, common);
-  if (random.chance(augmentation.ghost))
-    addGhost(view, prepared, pyramid, {
+  let shown = image.fitting(step, regionMm);
+  let pyramid = yield* around(shown);
+  let view = tokenize(image, { ...common, pyramid, regionMm: shown, ...(gap && { gap }) });
+  if (view.count < FEWEST) {
+    shown = image.fitting(step, grown(image.stats.foregroundMm, 2 * patchMm));
+    pyramid = yield* around(shown);
+    view = tokenize(image, { ...common, pyramid, regionMm: shown });
+  }
+  if (random.chance(augmentation.ghost)) {
+    const ghost = {
       axis: random.int(3) as Axis,
       parts: 2 + random.int(2),
       strength: random.uniform(0.02, 0.1),
-    });
-  alterIntensity(view, prepared.stats, augmentation, random);
+    };
+    const by = ghostShift(image.volume, ghost);
+    const moved = (side: number): BoxMm => [
+      by.map((v, d) => shown[0][d]! + side * v),
+      by.map((v, d) => shown[1][d]! + side * v),
+    ];
+    addGhost(view, image, [yield* around(moved(-1)), yield* around(moved(1))], ghost);
+  }
+  alterIntensity(view, image.stats, augmentation, random);
   return view;
 }
 
@@ -143,8 +204,11 @@ function draw(choices: readonly (readonly [number, number])[], random: Random): 
 }
 
 /** Says of a point whether its nearest slice is among the ones drawn as missing. */
-function missingSlices(prepared: Prepared, random: Random): (x: number, y: number, z: number) => boolean {
-  const { affine, shape } = prepared.volume;
+function missingSlices(
+  image: Pick<Scanned, 'volume'>,
+  random: Random,
+): (x: number, y: number, z: number) => boolean {
+  const { affine, shape } = image.volume;
   const m = inverseOf(affine);
   // The axis with the widest spacing is the one that was scanned slice by slice.
   const spacing = [0, 1, 2].map((d) => Math.hypot(affine[0][d as 0], affine[1][d as 0], affine[2][d as 0]));

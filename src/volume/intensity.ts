@@ -1,5 +1,5 @@
 /** What an MR image's arbitrary units mean: robust scale and foreground, measured at one physical resolution. */
-import { boundsMm, buildPyramid, sampleBlock } from './sampling.js';
+import { boundsMm, buildPyramid, sampleBlock, type Pyramid } from './sampling.js';
 import { VolumeError, type Volume } from './volume.js';
 
 export interface IntensityStats {
@@ -16,7 +16,7 @@ export interface IntensityStats {
 }
 
 /** The statistics are taken on samples this far apart, so that voxel size, axis order and padding do not move them. */
-const STATS_MM = 4;
+export const STATS_MM = 4;
 const BLOCK = 8;
 
 /**
@@ -25,7 +25,12 @@ const BLOCK = 8;
  * @throws VolumeError when no voxel was measured, or all have one value: there is nothing to see in such an image.
  */
 export function intensityStats(volume: Volume): IntensityStats {
-  const { values, cells, from, counts } = statsSamples(volume);
+  return statsOf(buildPyramid(volume, STATS_MM), volume);
+}
+
+/** The same of a volume that has been averaged for samples {@link STATS_MM} apart. @throws VolumeError as above. */
+export function statsOf(pyramid: Pyramid, volume: Pick<Volume, 'affine' | 'shape'>): IntensityStats {
+  const { values, cells, from, counts } = statsSamples(pyramid, volume);
   const total = values.length;
   if (total === 0)
     throw new VolumeError('intensity: no voxel of the volume was measured; nothing can be read from it');
@@ -67,8 +72,7 @@ export function intensityStats(volume: Volume): IntensityStats {
 }
 
 /** Every measured sample of the stats grid, and where it lies: `cells` indexes a grid of `counts` from `from` mm. */
-function statsSamples(volume: Volume) {
-  const pyramid = buildPyramid(volume, STATS_MM);
+function statsSamples(pyramid: Pyramid, volume: Pick<Volume, 'affine' | 'shape'>) {
   const [low, high] = boundsMm(volume);
   const side = BLOCK * STATS_MM;
   // World multiples of the block, so that the sample points do not depend on where the array starts.

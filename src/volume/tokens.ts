@@ -21,8 +21,39 @@ export interface TokenSet {
   readonly positions: Float32Array;
 }
 
+/** Lowest and highest corner of a box, RAS+ mm. */
+export type BoxMm = readonly [low: ArrayLike<number>, high: ArrayLike<number>];
+
+/** Where an image lies and what its values mean: what cutting tokens needs beside a pyramid. */
+export interface Placed {
+  /** The whole image without padding. */
+  readonly volume: Pick<Volume, 'affine' | 'shape'>;
+  readonly stats: IntensityStats;
+}
+
+/** What tokens are cut from: averaged copies of an image, or of a part of it. */
+export interface Cuttable extends Placed {
+  /** The image averaged for samples `sampleMm` apart. */
+  pyramid(sampleMm: number): Pyramid;
+}
+
+/** An image of which parts are taken to be cut: it is in memory, or it is read box by box. */
+export interface Scanned extends Placed {
+  /** Bytes held. */
+  readonly bytes: number;
+  /**
+   * What holds the image averaged for samples `sampleMm` apart wherever a sample inside of `boxMm` needs it (everywhere
+   * unless given); `slices` says that it will be averaged further, into slices of that thickness along an axis.
+   */
+  part(sampleMm: number, boxMm?: BoxMm, slices?: { axis: 0 | 1 | 2; mm: number }): Promise<Cuttable>;
+  /** The box, or the part about its middle that memory has room for. */
+  fitting(sampleMm: number, boxMm: BoxMm): BoxMm;
+  /** Boxes, in the order of z, that together hold the cells of `patchMm` with centres in `boxMm`, each with room. */
+  layers(patchMm: number, samples: number, boxMm?: BoxMm): readonly (BoxMm | undefined)[];
+}
+
 /** A volume with the statistics and the averaged copies that cutting tokens needs; copies are made once per scale. */
-export class Prepared {
+export class Prepared implements Scanned {
   /** The volume without padding. */
   readonly volume: Volume;
   readonly stats: IntensityStats;
@@ -44,6 +75,18 @@ export class Prepared {
     return p;
   }
 
+  part(): Promise<Cuttable> {
+    return Promise.resolve(this);
+  }
+
+  fitting(_sampleMm: number, boxMm: BoxMm): BoxMm {
+    return boxMm;
+  }
+
+  layers(_patchMm: number, _samples: number, boxMm?: BoxMm): readonly (BoxMm | undefined)[] {
+    return [boxMm];
+  }
+
   /** Bytes held: voxels, mask and averaged copies. */
   get bytes(): number {
     let n = this.volume.data.byteLength + (this.volume.valid?.byteLength ?? 0);
@@ -58,14 +101,14 @@ export interface TokenizeOptions {
   /** Samples along a side (the model's grid). */
   samples: number;
   /** Only tokens whose centre lies in this box, RAS+ mm. */
-  regionMm?: readonly [ArrayLike<number>, ArrayLike<number>];
+  regionMm?: BoxMm;
   /** Shift of the token grid, mm; the grid is otherwise anchored at the foreground's centre of mass. */
   shiftMm?: readonly [number, number, number];
   /** Keep at most this many: the cells in the order given by `order` (an index permutation factory) are tried. */
   limit?: number;
   /** Order in which candidate cells are tried, given their number; the grid's own order by default. */
   order?: (cells: number) => ArrayLike<number>;
-  /** What the samples are read from instead of the volume as it is (simulated thick slices). */
+  /** What the samples are read from instead of the image's own pyramid (simulated thick slices, a part that was read). */
   pyramid?: Pyramid;
   /** Says of a point in RAS+ mm (x, y, z) that it is to be taken as not measured (simulated gaps). */
   gap?: (x: number, y: number, z: number) => boolean;
@@ -81,11 +124,13 @@ const MIN_BODY = 0.1;
  * of mass, so that array order, padding and voxel size do not move them. Cells of air and cells with fewer than a
  * quarter of their samples measured give no token.
  */
-export function tokenize(prepared: Prepared, options: TokenizeOptions): TokenSet {
+export function tokenize(prepared: Cuttable, options: TokenizeOptions): TokenSet;
+export function tokenize(image: Placed, options: TokenizeOptions & { pyramid: Pyramid }): TokenSet;
+export function tokenize(prepared: Placed | Cuttable, options: TokenizeOptions): TokenSet {
   const { patchMm, samples } = options;
   if (!(patchMm > 0)) throw new VolumeError(`tokenize: patchMm must be positive, got ${patchMm}`);
   const step = patchMm / samples;
-  const pyramid = options.pyramid ?? prepared.pyramid(step);
+  const pyramid = options.pyramid ?? (prepared as Cuttable).pyramid(step);
   const { stats } = prepared;
   const cells = candidateCells(prepared, options);
   const size = samples ** 3;
@@ -103,8 +148,8 @@ export function tokenize(prepared: Prepared, options: TokenizeOptions): TokenSet
     const c = order ? order[t]! : t;
     if (valid.length === capacity) {
       capacity = Math.min(limit, capacity * 2);
-      patches = grown(patches, new Float32Array(capacity * size));
-      measured = grown(measured, new Uint8Array(capacity * size));
+      patches = copied(patches, new Float32Array(capacity * size));
+      measured = copied(measured, new Uint8Array(capacity * size));
     }
     const offset = valid.length * size;
     const [x, y, z] = [cells[c * 3]!, cells[c * 3 + 1]!, cells[c * 3 + 2]!];
@@ -144,6 +189,56 @@ export function tokenize(prepared: Prepared, options: TokenizeOptions): TokenSet
   };
 }
 
+/**
+ * As {@link tokenize}, of an image that need not be in memory: layer by layer, with the same tokens in the same order.
+ */
+export async function tokenizeScanned(
+  image: Scanned,
+  options: Pick<TokenizeOptions, 'patchMm' | 'samples' | 'regionMm' | 'limit'>,
+): Promise<TokenSet> {
+  const { patchMm, samples, regionMm, limit = Infinity } = options;
+  const sets: TokenSet[] = [];
+  let count = 0;
+  for (const layer of image.layers(patchMm, samples, regionMm)) {
+    const part = await image.part(patchMm / samples, layer && grown(layer, patchMm / 2));
+    const set = tokenize(part, {
+      patchMm,
+      samples,
+      ...(layer && { regionMm: layer }),
+      ...(limit < Infinity && { limit: limit - count }),
+    });
+    sets.push(set);
+    count += set.count;
+    if (count >= limit) break;
+  }
+  return sets.length === 1 ? sets[0]! : joined(sets, patchMm, samples);
+}
+
+/** A box that is larger by `mm` to every side. */
+export function grown(box: BoxMm, mm: number): BoxMm {
+  return [Array.from(box[0], (v) => v - mm), Array.from(box[1], (v) => v + mm)];
+}
+
+function joined(sets: readonly TokenSet[], patchMm: number, samples: number): TokenSet {
+  const count = sets.reduce((sum, set) => sum + set.count, 0);
+  const whole = {
+    count,
+    patchMm,
+    samples,
+    patches: new Float32Array(count * samples ** 3),
+    measured: new Uint8Array(count * samples ** 3),
+    valid: new Float32Array(count),
+    positions: new Float32Array(count * 3),
+  };
+  let at = 0;
+  for (const set of sets) {
+    for (const name of ['patches', 'measured', 'valid', 'positions'] as const)
+      whole[name].set(set[name], (at * whole[name].length) / Math.max(1, count));
+    at += set.count;
+  }
+  return whole;
+}
+
 /** [0, 1] (5th to 95th percentile) becomes [-1, 1]; what lies outside is kept but compressed to at most ±3. */
 export function squash(v: number): number {
   const x = 2 * v - 1;
@@ -153,7 +248,7 @@ export function squash(v: number): number {
 }
 
 /** Centres of the grid cells that may hold anatomy: inside the volume's bounds and the asked region. */
-function candidateCells(prepared: Prepared, options: TokenizeOptions): Float64Array {
+function candidateCells(prepared: Placed, options: TokenizeOptions): Float64Array {
   const { patchMm } = options;
   const [low, high] = boundsMm(prepared.volume);
   const anchor = prepared.stats.centreMm.map((c, d) => c + (options.shiftMm?.[d as 0] ?? 0));
@@ -206,7 +301,7 @@ function removeGaps(
   return removed;
 }
 
-function grown<T extends Float32Array | Uint8Array>(from: T, to: T): T {
+function copied<T extends Float32Array | Uint8Array>(from: T, to: T): T {
   to.set(from);
   return to;
 }

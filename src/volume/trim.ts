@@ -16,24 +16,28 @@ export function trimPadding(volume: Volume): Volume {
   }
   const shape = to.map((end, d) => end - from[d]!) as unknown as Vec3;
   if (shape.every((n, d) => n === volume.shape[d])) return volume;
-  const origin = apply(volume.affine, from);
-  const affine = volume.affine.map((row, r) =>
-    r < 3 ? [row[0], row[1], row[2], origin[r as 0]] : row,
-  ) as unknown as Affine;
   const { slope, intercept } = volume;
   return {
     data: cut(volume.data, volume.shape, from, shape),
     shape,
-    affine,
+    affine: startingAt(volume.affine, from),
     slope,
     intercept,
     valid: volume.valid && cut(volume.valid, volume.shape, from, shape),
   };
 }
 
+/** The affine of the array that starts at voxel `from` of another. */
+export function startingAt(affine: Affine, from: Vec3): Affine {
+  const origin = apply(affine, from);
+  return affine.map((row, r) =>
+    r < 3 ? [row[0], row[1], row[2], origin[r as 0]] : row,
+  ) as unknown as Affine;
+}
+
 /** Whether the measured voxels of plane `at` across `axis`, within the box, all have one value. */
-function isConstant(
-  { data, shape, valid }: Volume,
+export function isConstant(
+  { data, shape, valid }: Pick<Volume, 'data' | 'shape' | 'valid'>,
   from: Vec3,
   to: Vec3,
   axis: 0 | 1 | 2,

@@ -111,7 +111,7 @@ describe('addGhost', () => {
     const pyramid = prepared.pyramid(2);
     const at = [11, 9, 7] as [number, number, number];
     const view = token(at, 0.25);
-    addGhost(view, prepared, pyramid, { axis, parts, strength: 0.1 });
+    addGhost(view, prepared, [pyramid, pyramid], { axis, parts, strength: 0.1 });
     let expected = 0;
     for (const side of [-1, 1]) {
       const from = [...at] as [number, number, number];
