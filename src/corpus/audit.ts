@@ -9,7 +9,7 @@
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
-import { CorpusError } from './error.js';
+import { CorpusError, ServiceError } from './error.js';
 import { lock } from './lock.js';
 import { readKey } from './pseudonym.js';
 import { type CorpusStore, openStore } from './store.js';
@@ -264,7 +264,7 @@ export async function readAudit(dir: string): Promise<Audit> {
     return { entries: [], findings, head: null };
   }
   const key = await readKey(dir).catch((error: unknown) => {
-    if (!(error instanceof CorpusError)) throw error;
+    if (!(error instanceof CorpusError) || error instanceof ServiceError) throw error;
     findings.push({ kind: 'key', broken: false, message: 'without the key only the chain was verified' });
     return null;
   });

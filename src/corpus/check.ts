@@ -4,7 +4,7 @@ import type { Volume, VoxelArray } from '../volume/volume.js';
 import { type AuditFinding, readAudit } from './audit.js';
 import { canonicalDigest } from './canonical.js';
 import type { Corpus } from './corpus.js';
-import { CorpusError } from './error.js';
+import { CorpusError, ServiceError } from './error.js';
 import { readKey } from './pseudonym.js';
 import { type Quality, qualityOf } from './quality.js';
 import type { Series } from './series.js';
@@ -89,7 +89,7 @@ export async function checkCorpus(
 ): Promise<Checked> {
   const all = await corpus.list();
   const key = await readKey(corpus.dir).catch((error: unknown) => {
-    if (error instanceof CorpusError) return null;
+    if (error instanceof CorpusError && !(error instanceof ServiceError)) return null;
     throw error;
   });
   const checks: SeriesCheck[] = [];
@@ -129,7 +129,8 @@ async function checkOne(
   try {
     volume = await corpus.volume(id);
   } catch (error) {
-    if (!(error instanceof CorpusError)) throw error;
+    // A service that is away says nothing of the series.
+    if (!(error instanceof CorpusError) || error instanceof ServiceError) throw error;
     findings.unshift({ kind: 'unreadable', broken: true, message: error.message });
     const none = { unmeasured: null, nonFinite: null, clipped: null, snr: null, motion: null };
     const check = { ...slices, ...none, findings };

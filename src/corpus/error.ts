@@ -3,6 +3,25 @@ export class CorpusError extends Error {
   override readonly name = 'CorpusError';
 }
 
+/** The service that keeps a corpus is away or refuses: nothing is known to be wrong with the corpus itself. */
+export class ServiceError extends CorpusError {}
+
+/** What LanceDB says of a service, several pages of causes, in words; an error of another kind comes back as it is. */
+export function tableFailure(corpus: string, error: unknown): unknown {
+  const message = error instanceof Error ? error.message : String(error);
+  if (!/Generic S3 error/.test(message)) return error;
+  const status = /status code: (\d+)/.exec(message)?.[1];
+  const code = /<Code>(\w+)<\/Code>/.exec(message)?.[1] ?? '';
+  const cause = message.split('Caused by: ').at(-1)!.trim().split('\n')[0]!.slice(0, 200);
+  return new ServiceError(
+    status === undefined
+      ? `series table: ${corpus} must be reachable, got "${cause}"; check AWS_ENDPOINT_URL and the network`
+      : `series table: ${corpus} must allow it, got ${`${status} ${code}`.trim()}; check the bucket, AWS_ACCESS_KEY_ID ` +
+          'and AWS_SECRET_ACCESS_KEY, and what they may do',
+    { cause: error },
+  );
+}
+
 const codeOf = (error: unknown): string =>
   (error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined) ?? '';
 

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { AwsClient } from 'aws4fetch';
-import { CorpusError } from './error.js';
+import { CorpusError, ServiceError } from './error.js';
 import type { ByteRange, CorpusStore, StoreWriter } from './store.js';
 
 /** A part of a multipart upload has at least 5 MiB, except for the last. */
@@ -10,6 +10,8 @@ const PART = 8 * 1024 * 1024;
 /** An answer of 5xx or 429, or none, is worth another try, after 50 ms, 100 ms, …. */
 const RETRIES = 5;
 const RETRY_MS = 50;
+/** A part of 8 MiB takes so long at half a megabit a second. */
+const PATIENCE_MS = 120_000;
 /** Objects that are removed at a time. */
 const AT_ONCE = 16;
 
@@ -118,7 +120,7 @@ export class S3Store implements CorpusStore {
     let answer: Answer;
     for (let attempt = 0; ; attempt++) {
       try {
-        const response = await this.client.fetch(url, init);
+        const response = await this.client.fetch(url, { ...init, signal: AbortSignal.timeout(PATIENCE_MS) });
         const { status, headers } = response;
         answer = { status, headers, bytes: new Uint8Array(await response.arrayBuffer()) };
         break;
@@ -127,7 +129,7 @@ export class S3Store implements CorpusStore {
           await wait(RETRY_MS * 2 ** attempt);
           continue;
         }
-        throw new CorpusError(
+        throw new ServiceError(
           `${what}: ${this.root} must be reachable, got "${reasonOf(error)}"; check AWS_ENDPOINT_URL and the network`,
           { cause: error },
         );
@@ -136,13 +138,13 @@ export class S3Store implements CorpusStore {
     const { status } = answer;
     const code = status >= 300 ? codeOf(answer) : '';
     if (code === 'NoSuchBucket')
-      throw new CorpusError(
+      throw new ServiceError(
         `${what}: ${this.root} must be in a bucket that exists, but the service has none of this name; make it, or ` +
           'check AWS_ENDPOINT_URL and AWS_REGION',
       );
     if ((status >= 200 && status < 300) || expected.includes(status)) return answer;
     const refused = status === 401 || status === 403;
-    throw new CorpusError(
+    throw new ServiceError(
       `${what}: ${this.root} must allow it, got ${status}${code === '' ? '' : ` ${code}`}; check the bucket, ` +
         'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they may do',
       refused ? { cause: Object.assign(new Error(`${status} ${code}`), { code: 'EACCES' }) } : {},

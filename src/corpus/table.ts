@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import type { Connection, Table } from '@lancedb/lancedb';
 import type { Field as ArrowField, Schema as ArrowSchema } from 'apache-arrow';
-import { CorpusError } from './error.js';
+import { CorpusError, tableFailure } from './error.js';
 import { type Series, seriesSchema } from './series.js';
 import { insideOf, isRemote } from './store.js';
 
@@ -133,51 +133,59 @@ function fromRow(row: Record<string, unknown>): StoredSeries {
 
 export class SeriesTable {
   private constructor(
+    private readonly corpus: string,
     private readonly connection: Connection,
     private readonly table: Table,
   ) {}
 
-  static async create(corpus: string): Promise<SeriesTable> {
-    const connection = await connect(corpus);
-    const table = await connection.createEmptyTable(TABLE, arrowSchema(), { existOk: true });
-    return new SeriesTable(connection, table);
+  static create(corpus: string): Promise<SeriesTable> {
+    return reach(corpus, async () => {
+      const connection = await connect(corpus);
+      const table = await connection.createEmptyTable(TABLE, arrowSchema(), { existOk: true });
+      return new SeriesTable(corpus, connection, table);
+    });
   }
 
-  static async open(corpus: string): Promise<SeriesTable> {
-    const connection = await connect(corpus);
-    return new SeriesTable(connection, await connection.openTable(TABLE));
+  static open(corpus: string): Promise<SeriesTable> {
+    return reach(corpus, async () => {
+      const connection = await connect(corpus);
+      return new SeriesTable(corpus, connection, await connection.openTable(TABLE));
+    });
   }
 
   /** The rows that an SQL filter selects, in the order of their ids. @throws CorpusError for a bad filter. */
   async rows(where?: string, limit?: number): Promise<StoredSeries[]> {
-    await this.table.checkoutLatest();
-    let query = this.table.query();
-    if (where !== undefined) query = query.where(where);
-    if (limit !== undefined) query = query.limit(limit);
-    let found: Record<string, unknown>[];
-    try {
-      found = (await query.toArray()) as Record<string, unknown>[];
-    } catch (error) {
-      throw where === undefined ? error : badFilter(where, error);
-    }
+    const found = await reach(this.corpus, async () => {
+      await this.table.checkoutLatest();
+      let query = this.table.query();
+      if (where !== undefined) query = query.where(where);
+      if (limit !== undefined) query = query.limit(limit);
+      try {
+        return (await query.toArray()) as Record<string, unknown>[];
+      } catch (error) {
+        throw where === undefined || tableFailure(this.corpus, error) !== error
+          ? error
+          : badFilter(where, error);
+      }
+    });
     return found.map(fromRow).sort((a, b) => (a.series.id < b.series.id ? -1 : 1));
   }
 
   /** id → revision of every row. */
   async revisions(): Promise<Map<string, number>> {
-    await this.table.checkoutLatest();
-    const rows = (await this.table.query().select(['id', 'revision']).toArray()) as StoredKey[];
+    const rows = await reach(this.corpus, async () => {
+      await this.table.checkoutLatest();
+      return (await this.table.query().select(['id', 'revision']).toArray()) as StoredKey[];
+    });
     return new Map(rows.map(({ id, revision }) => [id, revision]));
   }
 
   /** Adds rows, replacing those with the same ids: one new version of the table. */
   async put(rows: readonly StoredSeries[]): Promise<void> {
     if (rows.length === 0) return;
-    await this.table
-      .mergeInsert('id')
-      .whenMatchedUpdateAll()
-      .whenNotMatchedInsertAll()
-      .execute(rows.map(toRow));
+    await reach(this.corpus, () =>
+      this.table.mergeInsert('id').whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(rows.map(toRow)),
+    );
   }
 
   /**
@@ -187,27 +195,38 @@ export class SeriesTable {
   async erase(ids: ReadonlySet<string>): Promise<void> {
     const rows = await this.rows();
     const kept = rows.filter(({ series }) => !ids.has(series.id));
-    if (kept.length < rows.length) {
-      // Deleting only marks rows as gone in a file that keeps them; written anew, the table is without them.
-      const options = { mode: 'overwrite', schema: arrowSchema() } as const;
-      const fresh =
-        kept.length === 0
-          ? await this.connection.createEmptyTable(TABLE, options.schema, { mode: options.mode })
-          : await this.connection.createTable(TABLE, kept.map(toRow), options);
-      fresh.close();
-    }
-    await this.table.checkoutLatest();
-    await this.table.optimize({ cleanupOlderThan: new Date() });
+    await reach(this.corpus, async () => {
+      if (kept.length < rows.length) {
+        // Deleting only marks rows as gone in a file that keeps them; written anew, the table is without them.
+        const options = { mode: 'overwrite', schema: arrowSchema() } as const;
+        const fresh =
+          kept.length === 0
+            ? await this.connection.createEmptyTable(TABLE, options.schema, { mode: options.mode })
+            : await this.connection.createTable(TABLE, kept.map(toRow), options);
+        fresh.close();
+      }
+      await this.table.checkoutLatest();
+      await this.table.optimize({ cleanupOlderThan: new Date() });
+    });
   }
 
   /** Joins the small files that many puts leave behind. */
   async compact(): Promise<void> {
-    await this.table.optimize();
+    await reach(this.corpus, () => this.table.optimize());
   }
 
   close(): void {
     this.table.close();
     this.connection.close();
+  }
+}
+
+/** @throws ServiceError where the table is in a bucket that cannot be reached. */
+async function reach<T>(corpus: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw tableFailure(corpus, error);
   }
 }
 
