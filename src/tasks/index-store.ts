@@ -6,6 +6,7 @@ import { recordUse } from '../corpus/audit.js';
 import { writeFailure } from '../corpus/error.js';
 import { allowed, requireUse } from '../corpus/rights.js';
 import type { Series } from '../corpus/series.js';
+import { isRemote } from '../corpus/store.js';
 import { Encoder, type EmbedOptions, type OpenOptions } from '../models/encoder.js';
 import { keepTextEncoder, TEXT_ENCODER_FOLDER } from '../models/external-text.js';
 import { SingleProcess, type Communicator } from '../mpi/index.js';
@@ -185,8 +186,18 @@ async function textVectors(
   return new Map(texts.map((text, n) => [text, vectors[n]!]));
 }
 
+/** The model of an index is read as a file, and its tables are replaced by renaming a folder. */
+function refuseBucket(dir: string, doing: string): void {
+  if (isRemote(dir))
+    throw new TaskError(
+      `${doing}: the corpus must be a folder, because an index is kept in one, got "${dir}"; copy the corpus into a ` +
+        'folder and index that',
+    );
+}
+
 /** An empty folder beside the index, for the next one. @throws CorpusError when the corpus cannot be written. */
 async function startPartial(dir: string): Promise<string> {
+  refuseBucket(dir, 'index');
   const partial = join(dir, `.${FOLDER}.partial`);
   try {
     await remove(partial);
@@ -265,6 +276,7 @@ async function connect(path: string): Promise<Connection> {
 
 /** The model of a corpus's index. @throws TaskError when the corpus has no index yet. */
 export async function indexModel(dir: string, doing = 'search'): Promise<string> {
+  refuseBucket(dir, doing);
   const folder = join(dir, FOLDER);
   if (!(await stat(folder).catch(() => null)))
     throw new TaskError(

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Connection } from '@lancedb/lancedb';
 import { SeenSet } from '../corpus/seen.js';
 import type { Series } from '../corpus/series.js';
+import { isRemote, openStore } from '../corpus/store.js';
 import { MODEL_FILE, openModel } from '../models/model-file.js';
 import { FOLDER } from './index-store.js';
 import { PROMPTS } from './prompts.js';
@@ -34,6 +35,12 @@ export async function withdrawFromIndex(
   gone: readonly Series[],
   kept: readonly Series[],
 ): Promise<Unindexed> {
+  if (isRemote(dir)) {
+    // None is made there; one that was copied along with a folder is of no use there.
+    const store = await openStore(dir);
+    for (const name of [FOLDER, `.${FOLDER}.partial`, `.${FOLDER}.old`]) await store.remove(name);
+    return { images: 0, texts: 0, modelSaw: 0 };
+  }
   for (const name of [`.${FOLDER}.partial`, `.${FOLDER}.old`])
     await rm(join(dir, name), { recursive: true, force: true });
   const folder = join(dir, FOLDER);

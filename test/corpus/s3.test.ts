@@ -10,6 +10,7 @@ import { Corpus, CorpusError, ingest, readAudit, type Rights, type Series } from
 import { lock, requireLock } from '../../src/corpus/lock.js';
 import { openStore } from '../../src/corpus/store.js';
 import { newUid } from '../../src/formats/dicom/index.js';
+import { indexModel } from '../../src/tasks/index-store.js';
 import { pretrain } from '../../src/train/run.js';
 import type { Volume } from '../../src/volume/volume.js';
 import { run, written } from './command.js';
@@ -162,6 +163,9 @@ describe.skipIf(!there)('a corpus in a bucket', () => {
     const dir = await folder();
     const [bucket, from] = [server.place(), await source(dir)];
     const { series } = await ingest([from], { corpus: bucket });
+    // As an index would that was copied into the bucket with a folder.
+    await (await openStore(bucket)).write('index/images.lance/data', Buffer.from(series[0]!.id));
+    await expect(indexModel(bucket)).rejects.toThrow(/the corpus must be a folder/);
     const { stdout } = await run(
       'corpus',
       'withdraw',
