@@ -1,7 +1,13 @@
 /** From files to a plan: which series there are, whose they are and what they are called, voxels still unread. */
 import { dirname, join } from 'node:path';
 import { existsBytes, openBytes } from '../formats/bytes.js';
-import { isDicom, readDicomDir, readDicomHeader } from '../formats/dicom/index.js';
+import {
+  type DicomInstance,
+  FIRST_READ,
+  isDicom,
+  readDicomDir,
+  readOpenDicomHeader,
+} from '../formats/dicom/index.js';
 import { BidsDatasets, bidsName } from './bids.js';
 import { fileFormat, IMAGE_ENDING } from './file-names.js';
 import type { MetadataTable } from './metadata-csv.js';
@@ -62,8 +68,8 @@ export async function scan(
 
   const look = async (file: SourceFile): Promise<void> => {
     const kind = await kindOf(file);
-    if (kind === 'dicom') {
-      const instance = await readDicomHeader(file.path);
+    if (typeof kind !== 'string') {
+      const instance = kind;
       // A DICOMDIR has no SOP Class UID outside its file meta group.
       const named = instance.sopClassUid === '' ? await readDicomDir(file.path) : null;
       if (named !== null) await directory(file, named);
@@ -116,18 +122,20 @@ const stemOf = (path: string): string => path.replace(SIDECAR, '').replace(IMAGE
 
 const ARCHIVE = /\.(7z|rar|bz2|xz|zst|lz4?)$/i;
 
-/** What a file is by its first bytes and its name; for everything that is no image, why it is passed over. */
-async function kindOf(file: SourceFile): Promise<string> {
+/**
+ * What a file is by its first bytes and its name: the header of a DICOM file, 'image', and for everything that is no
+ * image, why it is passed over.
+ */
+async function kindOf(file: SourceFile): Promise<DicomInstance | string> {
   if (file.size === 0) return 'empty file';
   if (fileFormat(file.path) !== null) return 'image';
   const source = await openBytes(file.path);
-  let first: Uint8Array;
   try {
-    first = await source.read(0, 352);
+    const first = await source.read(0, FIRST_READ);
+    if (isDicom(first)) return await readOpenDicomHeader(source, file.path, first);
   } finally {
     await source.close();
   }
-  if (isDicom(first)) return 'dicom';
   if (/\.(dcm|dicom|ima)$/i.test(file.path)) return 'not a DICOM file, whatever its name says';
   if (ARCHIVE.test(file.path)) return 'an archive of another kind than zip and tar; unpack it first';
   return DATASET.test(file.path) ? 'describes a data set' : 'neither DICOM nor NIfTI nor another volume file';

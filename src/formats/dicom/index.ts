@@ -1,7 +1,13 @@
 /** DICOM: files → instances → series → Volume, and back. */
 export { readDicomDir } from './dicomdir.js';
 export { DicomError } from './error.js';
-export { type DicomInstance, type PixelLocation, readDicomHeader } from './instance.js';
+export {
+  type DicomInstance,
+  FIRST_READ,
+  type PixelLocation,
+  readDicomHeader,
+  readOpenDicomHeader,
+} from './instance.js';
 export { readIdentifyingValues, wordsOfPlace } from './identifying.js';
 export type { AxisValue, SeriesAxis } from './axes.js';
 export { isDicom } from './start.js';

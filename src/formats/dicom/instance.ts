@@ -1,5 +1,5 @@
 /** One DICOM file as the header describes it, read without its pixels. */
-import { openBytes, readBytesSync } from '../bytes.js';
+import { type ByteSource, openBytes, readBytesSync } from '../bytes.js';
 import { DataSet } from './dataset.js';
 import { type ComplexPart, complexPartOf } from './complex.js';
 import { framesOf } from './enhanced.js';
@@ -124,7 +124,9 @@ export interface DicomInstance {
   identifyingValues(): string[];
 }
 
-const FIRST_READ = 32 * 1024;
+/** Bytes that most headers fit into. */
+export const FIRST_READ = 32 * 1024;
+
 /**
  * Reads the header of the DICOM file at `path`, as openBytes takes it; the pixels stay where they are. A few tens of
  * kilobytes are read unless the header is longer.
@@ -134,28 +136,37 @@ const FIRST_READ = 32 * 1024;
 export async function readDicomHeader(path: string): Promise<DicomInstance> {
   const file = await openBytes(path);
   try {
-    const { size } = file;
-    if (size === 0) throw new DicomError(`read DICOM: ${path} is empty; copy the file again from its source`);
-    let bytes = new Uint8Array(0);
-    let wanted = Math.min(FIRST_READ, size);
-    for (;;) {
+    return await readOpenDicomHeader(file, path, await file.read(0, FIRST_READ));
+  } finally {
+    await file.close();
+  }
+}
+
+/** As readDicomHeader, of an open file of which the `first` bytes were read already. */
+export async function readOpenDicomHeader(
+  file: ByteSource,
+  path: string,
+  first: Uint8Array,
+): Promise<DicomInstance> {
+  const { size } = file;
+  if (size === 0) throw new DicomError(`read DICOM: ${path} is empty; copy the file again from its source`);
+  let bytes = first;
+  for (let grew = true; ;) {
+    try {
+      return toInstance(path, size, parseHeader(bytes, size, path));
+    } catch (error) {
+      if (!(error instanceof NeedMoreBytes)) throw error;
+      if (error.needed > size || !grew)
+        throw new DicomError(
+          `read DICOM: ${path} ends inside its header; copy the file again from its source`,
+        );
+      const wanted = Math.min(size, Math.max(error.needed + FIRST_READ, bytes.length * 2));
       const grown = new Uint8Array(wanted);
       grown.set(bytes);
       const there = await file.readInto(bytes.length, grown.subarray(bytes.length));
+      grew = there > 0;
       bytes = grown.subarray(0, bytes.length + there);
-      try {
-        return toInstance(path, size, parseHeader(bytes, size, path));
-      } catch (error) {
-        if (!(error instanceof NeedMoreBytes)) throw error;
-        if (error.needed > size || bytes.length >= size)
-          throw new DicomError(
-            `read DICOM: ${path} ends inside its header; copy the file again from its source`,
-          );
-        wanted = Math.min(size, Math.max(error.needed + FIRST_READ, bytes.length * 2));
-      }
     }
-  } finally {
-    await file.close();
   }
 }
 
