@@ -1,4 +1,5 @@
 /** Finds the files under what a person names. */
+import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isArchiveName, listArchive } from '../formats/archive/index.js';
@@ -41,11 +42,12 @@ export async function* walk(
     shown: string,
     source: number,
     root?: string,
+    isReal = false,
   ): AsyncGenerator<SourceFile> {
     let real: string;
     let info: Awaited<ReturnType<typeof stat>>;
     try {
-      real = await realpath(path);
+      real = isReal ? path : await realpath(path);
       info = await stat(real);
     } catch {
       skip({ path: shown, reason: 'cannot be read: a broken link, or no permission' });
@@ -58,15 +60,18 @@ export async function* walk(
       else yield { path: real, shown, source, root: root ?? real, size: info.size };
     }
     if (!info.isDirectory()) return;
-    let names: string[];
+    let entries: Dirent[];
     try {
-      names = await readdir(real);
+      entries = await readdir(real, { withFileTypes: true });
     } catch {
       skip({ path: shown, reason: 'the folder cannot be listed: no permission' });
       return;
     }
-    for (const name of names.sort()) {
-      if (!name.startsWith('.')) yield* visit(join(real, name), join(shown, name), source, root ?? real);
+    for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      const { name } = entry;
+      // What is a file by itself, in a folder without links above it, has no other path.
+      if (!name.startsWith('.'))
+        yield* visit(join(real, name), join(shown, name), source, root ?? real, entry.isFile());
     }
   }
 

@@ -30,6 +30,8 @@ const SPECIFIC_CHARACTER_SET = 0x00080005;
 
 export class DataSet {
   private readonly elements = new Map<number, Element>();
+  /** Tags of private creators, in the order of the file. */
+  private readonly creators: number[] = [];
   private readonly view: DataView;
   private decoder: TextDecoder | null = null;
 
@@ -42,7 +44,10 @@ export class DataSet {
 
   /** Keeps the first of elements with the same tag, as PS3.5 allows only one. */
   add(element: Element): void {
-    if (!this.elements.has(element.tag)) this.elements.set(element.tag, element);
+    if (!this.elements.has(element.tag)) {
+      this.elements.set(element.tag, element);
+      if (isCreator(element.tag)) this.creators.push(element.tag);
+    }
     if (element.tag === SPECIFIC_CHARACTER_SET) this.decoder = charsetOf(this.text(SPECIFIC_CHARACTER_SET));
   }
 
@@ -148,12 +153,10 @@ export class DataSet {
    * (PS3.5 section 7.8.1); 0 where the block is absent.
    */
   privateTag(group: number, creator: string, element: number): number {
-    for (let block = 0x10; block <= 0xff; block++) {
-      const tag = group * 0x10000 + block;
-      if (this.elements.has(tag) && this.text(tag) === creator)
-        return group * 0x10000 + block * 0x100 + element;
-    }
-    return 0;
+    let first = Infinity;
+    for (const tag of this.creators)
+      if (tag >>> 16 === group && tag < first && this.text(tag) === creator) first = tag;
+    return first === Infinity ? 0 : group * 0x10000 + (first & 0xff) * 0x100 + element;
   }
 
   tags(): IterableIterator<number> {
@@ -161,12 +164,22 @@ export class DataSet {
   }
 }
 
+/** Whether an element reserves a block of private elements (PS3.5 section 7.8.1). */
+const isCreator = (tag: number): boolean =>
+  ((tag >>> 16) & 1) === 1 && (tag & 0xffff) >= 0x10 && (tag & 0xffff) <= 0xff;
+
+/** By label; decoding whole values keeps no state. */
+const decoders = new Map<string, TextDecoder>();
+
 function charsetOf(term: string): TextDecoder | null {
   const named = term
     .split('\\')
     .map((part) => CHARSETS[part.trim()])
     .find((label) => label !== undefined);
-  return named === undefined || named === 'latin1' ? null : new TextDecoder(named);
+  if (named === undefined || named === 'latin1') return null;
+  const decoder = decoders.get(named) ?? new TextDecoder(named);
+  decoders.set(named, decoder);
+  return decoder;
 }
 
 function decodeText(raw: Uint8Array, decoder: TextDecoder | null): string {
@@ -176,5 +189,10 @@ function decodeText(raw: Uint8Array, decoder: TextDecoder | null): string {
 
 /** Trailing padding is a space or, for UIDs, a zero byte; leading spaces mean nothing in the VRs read here. */
 function trim(text: string): string {
-  return text.replace(/[\0 ]+$/, '').replace(/^[\0 ]+/, '');
+  let [start, end] = [0, text.length];
+  while (end > start && isPadding(text.charCodeAt(end - 1))) end--;
+  while (start < end && isPadding(text.charCodeAt(start))) start++;
+  return text.slice(start, end);
 }
+
+const isPadding = (code: number): boolean => code === 0 || code === 0x20;

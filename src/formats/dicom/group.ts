@@ -151,7 +151,8 @@ function unusable(instance: DicomInstance): string | null {
 }
 
 /** Whether the file ends before the last row of its native pixels. Fragments show that only when they are decoded. */
-function isTruncated({ pixels, rows, columns, ...instance }: DicomInstance): boolean {
+function isTruncated(instance: DicomInstance): boolean {
+  const { pixels, rows, columns } = instance;
   if (pixels === null || rows === null || columns === null || pixels.length === 0xffffffff) return false;
   const image = instance.tile ?? { rows, columns };
   const expected = (image.rows * image.columns * instance.bits.allocated) / 8;
