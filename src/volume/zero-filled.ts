@@ -26,10 +26,9 @@ const FULL_SLICE = 0.05;
  * An all-zero slice between two that are not is filled in any image.
  */
 export function zeroFilledMask(volume: Volume): Uint8Array | null {
-  const zero = new Bits(volume.shape);
-  const measured = setZeros(zero, volume);
-  const zeros = zero.count();
+  const { zeros, measured } = countZeros(volume);
   if (zeros < LEAST_SHARE * measured || zeros === measured) return null;
+  const zero = zerosOf(volume);
   const regions = isNoisyAtBorder(zero) ? solidRegions(volume, zero) : null;
   const slices = lostSlices(zero);
   if (regions === null && slices.length === 0) return null;
@@ -99,24 +98,30 @@ function ones(word: number): number {
   return Math.imul((word + (word >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
-/** Sets the bits of the measured voxels that are 0; how many voxels were measured. */
-function setZeros({ words }: Bits, { data, valid, shape: [ni, nj, nk] }: Volume): number {
+function countZeros({ data, valid }: Volume): { zeros: number; measured: number } {
+  let zeros = 0;
   let measured = data.length;
+  if (valid === null) for (let n = 0; n < data.length; n++) zeros += data[n] === 0 ? 1 : 0;
+  else
+    for (let n = 0; n < data.length; n++) {
+      if (valid[n] === 0) measured--;
+      else if (data[n] === 0) zeros++;
+    }
+  return { zeros, measured };
+}
+
+/** The measured voxels that are 0. */
+function zerosOf({ data, valid, shape }: Volume): Bits {
+  const zero = new Bits(shape);
+  const [ni, nj, nk] = shape;
   for (let row = 0, n = 0, at = 0; row < nj * nk; row++)
     for (let i = 0; i < ni; i += 32) {
       const end = Math.min(32, ni - i);
       let word = 0;
-      for (let bit = 0; bit < end; bit++) if (data[n + bit] === 0) word |= 1 << bit;
-      if (valid !== null)
-        for (let bit = 0; bit < end; bit++) {
-          if (valid[n + bit] !== 0) continue;
-          measured--;
-          word &= ~(1 << bit);
-        }
-      words[at++] = word;
-      n += end;
+      for (let bit = 0; bit < end; bit++, n++) if (data[n] === 0 && valid?.[n] !== 0) word |= 1 << bit;
+      zero.words[at++] = word;
     }
-  return measured;
+  return zero;
 }
 
 function isNoisyAtBorder(zero: Bits): boolean {
