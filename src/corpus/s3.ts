@@ -12,6 +12,8 @@ const RETRIES = 5;
 const RETRY_MS = 50;
 /** A part of 8 MiB takes so long at half a megabit a second. */
 const PATIENCE_MS = 120_000;
+/** Requests of one thread at a time. */
+const MOST_UNDER_WAY = 32;
 /** Objects that are removed at a time. */
 const AT_ONCE = 16;
 
@@ -77,6 +79,8 @@ export class S3Store implements CorpusStore {
   private readonly client: AwsClient;
   private readonly bucketUrl: string;
   private readonly prefix: string;
+  private underWay = 0;
+  private readonly waiting: (() => void)[] = [];
 
   constructor(
     readonly root: string,
@@ -117,24 +121,7 @@ export class S3Store implements CorpusStore {
     init: Parameters<AwsClient['fetch']>[1],
     expected: readonly number[] = [],
   ): Promise<Answer> {
-    let answer: Answer;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        const response = await this.client.fetch(url, { ...init, signal: AbortSignal.timeout(PATIENCE_MS) });
-        const { status, headers } = response;
-        answer = { status, headers, bytes: new Uint8Array(await response.arrayBuffer()) };
-        break;
-      } catch (error) {
-        if (attempt < RETRIES) {
-          await wait(RETRY_MS * 2 ** attempt);
-          continue;
-        }
-        throw new ServiceError(
-          `${what}: ${this.root} must be reachable, got "${reasonOf(error)}"; check AWS_ENDPOINT_URL and the network`,
-          { cause: error },
-        );
-      }
-    }
+    const answer = await this.answer(what, url, init);
     const { status } = answer;
     const code = status >= 300 ? codeOf(answer) : '';
     if (code === 'NoSuchBucket')
@@ -149,6 +136,34 @@ export class S3Store implements CorpusStore {
         'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they may do',
       refused ? { cause: Object.assign(new Error(`${status} ${code}`), { code: 'EACCES' }) } : {},
     );
+  }
+
+  private async answer(what: string, url: string, init: Parameters<AwsClient['fetch']>[1]): Promise<Answer> {
+    for (let attempt = 0; ; attempt++) {
+      await this.turn();
+      try {
+        const signal = AbortSignal.timeout(PATIENCE_MS);
+        const response = await this.client.fetch(url, { ...init, signal });
+        const { status, headers } = response;
+        return { status, headers, bytes: new Uint8Array(await response.arrayBuffer()) };
+      } catch (error) {
+        if (attempt === RETRIES)
+          throw new ServiceError(
+            `${what}: ${this.root} must be reachable, got "${reasonOf(error)}"; check AWS_ENDPOINT_URL and the network`,
+            { cause: error },
+          );
+      } finally {
+        this.underWay--;
+        this.waiting.shift()?.();
+      }
+      await wait(RETRY_MS * 2 ** attempt);
+    }
+  }
+
+  /** Waits until there are few enough requests: the chunks of a large image are asked for all at once. */
+  private async turn(): Promise<void> {
+    if (this.underWay >= MOST_UNDER_WAY) await new Promise<void>((resolve) => this.waiting.push(resolve));
+    this.underWay++;
   }
 
   async read(key: string): Promise<Uint8Array | null> {

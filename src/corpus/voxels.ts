@@ -5,7 +5,7 @@ import type { BoxImage } from '../volume/streamed.js';
 import type { Affine, Vec3, Volume, VoxelArray } from '../volume/volume.js';
 import { CorpusError } from './error.js';
 import { ShardWriter } from './shard.js';
-import { type ByteRange, type CorpusStore, storeAt } from './store.js';
+import { type ByteRange, type CorpusStore, isRemote, storeAt } from './store.js';
 import { chunkShape, crc32c, groupMetadata, loadZarr, type PrecessAttributes, reversed } from './zarr.js';
 
 /** An image whose slices are read some at a time, in order. */
@@ -84,7 +84,8 @@ export async function writeVoxels(path: string, volume: Volume): Promise<void> {
  */
 export async function openImage(store: CorpusStore, key: string): Promise<BoxImage> {
   const zarr = await loadZarr();
-  const root = zarr.root(new WholeImages(store, key));
+  const images = new WholeImages(store, key);
+  const root = zarr.root(images);
   const group = await zarr.open.v3(root, { kind: 'group' });
   const { affine, slope, intercept, valid } = group.attrs.precess as PrecessAttributes;
   const array = await zarr.open.v3(root.resolve('0'), { kind: 'array' });
@@ -99,25 +100,30 @@ export async function openImage(store: CorpusStore, key: string): Promise<BoxIma
     );
     return (await zarr.get(from, slices)).data as unknown as VoxelArray;
   };
+  const bytes = ni * nj * nk * bytesOf(array.dtype);
   return {
     shape: [ni, nj, nk],
     affine,
     slope,
     intercept,
-    bytes: ni * nj * nk * bytesOf(array.dtype),
+    bytes,
     async read(start, shape) {
       const box = checkBox([ni, nj, nk], start, shape);
-      return {
-        data: await boxOf(array, box),
-        shape: box.shape,
-        affine: moved(affine, box.start),
-        slope,
-        intercept,
-        valid: mask && ((await boxOf(mask, box)) as Uint8Array),
-      };
+      const isWhole = shape[0] * shape[1] * shape[2] === ni * nj * nk;
+      if (isWhole && bytes <= LARGEST_AT_ONCE && isRemote(store.root)) images.ahead(mask === null);
+      try {
+        const data = await boxOf(array, box);
+        const valid = mask && ((await boxOf(mask, box)) as Uint8Array);
+        return { data, shape: box.shape, affine: moved(affine, box.start), slope, intercept, valid };
+      } finally {
+        images.letGo();
+      }
     },
   };
 }
+
+/** Images up to this size are asked for in one piece where all of them is wanted. */
+const LARGEST_AT_ONCE = 128 * 1024 * 1024;
 
 /** Of a voxel of a Zarr type, whose name ends with its bits. */
 const bytesOf = (dtype: string): number => Number(/\d+$/.exec(dtype)?.[0] ?? 64) / 8;
@@ -148,6 +154,9 @@ const BLOSC_CBYTES = 12;
  * codec decodes a chunk that was cut off without complaint, and zarrita does not verify the index of a shard.
  */
 class WholeImages {
+  /** Shards on their way, whole: an answer of a service costs more than its bytes. */
+  private readonly shards = new Map<string, Promise<Uint8Array | null>>();
+
   constructor(
     private readonly store: CorpusStore,
     private readonly key: string,
@@ -158,11 +167,33 @@ class WholeImages {
     return isChunk(path) ? wholeChunk(bytes) : (bytes ?? undefined);
   }
 
+  /** Asks for all voxels, because all of them will be read once. */
+  ahead(isMeasured: boolean): void {
+    for (const array of isMeasured ? ['0'] : ['0', 'valid']) {
+      const path = `/${array}/c/0/0/0`;
+      const shard = this.store.read(this.key + path);
+      shard.catch(() => undefined);
+      this.shards.set(path, shard);
+    }
+  }
+
+  letGo(): void {
+    this.shards.clear();
+  }
+
   async getRange(path: string, range: ByteRange): Promise<Uint8Array> {
-    const bytes = await this.store.readRange(this.key + path, range);
+    const shard = this.shards.get(path);
+    const bytes = await (shard === undefined
+      ? this.store.readRange(this.key + path, range)
+      : shard.then((whole) => whole && part(whole, range)));
     return 'suffixLength' in range ? wholeIndex(bytes, range.suffixLength) : wholeChunk(bytes);
   }
 }
+
+const part = (whole: Uint8Array, range: ByteRange): Uint8Array =>
+  'suffixLength' in range
+    ? whole.slice(Math.max(0, whole.length - range.suffixLength))
+    : whole.slice(range.offset, range.offset + range.length);
 
 const isChunk = (path: string): boolean => /\/c\//.test(path);
 

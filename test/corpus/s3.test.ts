@@ -99,10 +99,11 @@ describe.skipIf(!there)('a corpus in a bucket', () => {
     const { size } = await stat(join(server.fileOf(bucket), voxelsPath(series[0]!.id, 0), '0/c/0/0/0'));
     await withCorpus(bucket, async (corpus) => {
       await corpus.region(series[0]!.id, [0, 0, 0], [1, 1, 1]);
-      let bytes = 0;
+      let [bytes, requests] = [0, 0];
       const { fetch } = globalThis;
       vi.spyOn(globalThis, 'fetch').mockImplementation(async (...args) => {
         const answer = await fetch(...args);
+        requests++;
         bytes += Number(answer.headers.get('content-length') ?? 0);
         return answer;
       });
@@ -111,6 +112,10 @@ describe.skipIf(!there)('a corpus in a bucket', () => {
       expect(bytes).toBeGreaterThan(0);
       // 4 × 3 chunks, of which the box lies in one.
       expect(bytes).toBeLessThan(size / 6);
+      requests = 0;
+      await corpus.volume(series[0]!.id);
+      // Metadata of the image and its array, and the voxels in one piece.
+      expect(requests).toBe(3);
     });
   });
 
