@@ -13,6 +13,8 @@ export class ShardWriter {
   private file: StoreWriter | null = null;
   private encode: ((bytes: Uint8Array) => Promise<Uint8Array>) | null = null;
   private metadata: unknown = null;
+  /** value → the packed chunk that holds nothing else. */
+  private readonly ofOneValue = new Map<number, Uint8Array>();
 
   constructor(
     private readonly store: CorpusStore,
@@ -33,7 +35,6 @@ export class ShardWriter {
     this.file ??= await this.store.writer(`${this.key}/c/0/0/0`);
     const slices = data.length / (ni * nj);
     const cells = new (data.constructor as new (n: number) => VoxelArray)(ci * cj * ck);
-    const bytes = new Uint8Array(cells.buffer);
     for (let b = 0; b < this.counts[1]; b++)
       for (let a = 0; a < this.counts[0]; a++) {
         const [i0, j0] = [a * ci, b * cj];
@@ -45,11 +46,21 @@ export class ShardWriter {
             const from = i0 + ni * (j0 + j + nj * k);
             cells.set(data.subarray(from, from + wide), ci * (j + cj * k));
           }
-        const packed = await this.encode(bytes);
+        const packed = await this.pack(cells);
         this.index.push(this.offset, BigInt(packed.length));
         this.offset += BigInt(packed.length);
         await this.file.write(packed);
       }
+  }
+
+  /** Masks and images that were masked have many chunks of one value, which come out the same. */
+  private async pack(cells: VoxelArray): Promise<Uint8Array> {
+    const value = oneValueOf(cells);
+    const known = value === null ? undefined : this.ofOneValue.get(value);
+    if (known !== undefined) return known;
+    const packed = await this.encode!(new Uint8Array(cells.buffer));
+    if (value !== null) this.ofOneValue.set(value, packed);
+    return packed;
   }
 
   /** Ends the shard with its index and writes the metadata. */
@@ -68,4 +79,12 @@ export class ShardWriter {
     await this.file?.abort();
     this.file = null;
   }
+}
+
+/** The value of all cells; null where they differ. A zero below 0 is 0 to a map, but other bytes: neither counts. */
+function oneValueOf(cells: VoxelArray): number | null {
+  const value = cells[0]!;
+  if (Number.isNaN(value) || Object.is(value, -0)) return null;
+  for (let n = 1; n < cells.length; n++) if (!Object.is(cells[n], value)) return null;
+  return value;
 }
