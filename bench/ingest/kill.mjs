@@ -1,11 +1,10 @@
 // Kills an ingest with SIGKILL at random moments, again and again, and continues it: after every kill all series that the
 // corpus shows must be whole and true, and in the end each must be there once with nothing left over.
-//   node bench/ingest/kill.mjs [--times 50] [--seed 1]
+//   node bench/ingest/kill.mjs [--times 50] [--seed 1] [--corpora s3://BUCKET/PREFIX]
 // Prints one JSON document; exits with 1 when something was lost, doubled or half written.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +16,8 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     // Rows are added 32 at a time, so that a kill can come between two additions.
     series: { type: 'string', default: '80' },
+    // Where the corpora are made; a temporary folder where not given. Those in a bucket are left there.
+    corpora: { type: 'string' },
   },
 });
 const times = Number(values.times);
@@ -25,6 +26,7 @@ const dist = (path) => new URL(`../../dist/${path}`, import.meta.url).href;
 const bin = fileURLToPath(new URL('../../bin/precess', import.meta.url));
 const { newUid, writeDicomSeries } = await import(dist('formats/dicom/index.js'));
 const { Corpus, readAudit } = await import(dist('corpus/index.js'));
+const { openStore } = await import(dist('corpus/store.js'));
 
 let state = Number(values.seed) >>> 0;
 const random = () => {
@@ -42,6 +44,7 @@ const digest = (data) =>
 
 const dir = await mkdtemp(join(tmpdir(), 'precess-kill-'));
 const source = join(dir, 'in');
+const base = values.corpora ?? dir;
 const expected = new Set();
 for (let n = 0; n < count; n++) {
   const shape = [48, 40, 10];
@@ -97,9 +100,16 @@ function ingest(corpus, moment) {
     });
     let log = '';
     child.stderr.on('data', (text) => (log += String(text)));
+    let looking = false;
+    const look = async () => {
+      looking = true;
+      const voxels = await (await openStore(corpus)).names('voxels');
+      if (voxels.length > 0) storing ??= performance.now();
+      looking = false;
+    };
     const watch = setInterval(() => {
       const now = performance.now();
-      if (storing === null && existsSync(join(corpus, 'voxels'))) storing = now;
+      if (storing === null && !looking) void look();
       const since = moment?.of === 'storing' ? storing : start;
       if (moment !== undefined && since !== null && now - since >= moment.ms) child.kill('SIGKILL');
     }, 2);
@@ -149,12 +159,12 @@ async function look(dirOfCorpus, when) {
 }
 
 const kills = { total: 0, beforeFirst: 0, between: 0, afterLast: 0 };
-const warm = await ingest(join(dir, 'warm'));
+const warm = await ingest(`${base}/warm`);
 let corpora = 0;
 let corpus = '';
 let held = 0;
 while (kills.total < times) {
-  if (corpus === '') [corpus, held] = [join(dir, `c${corpora++}`), 0];
+  if (corpus === '') [corpus, held] = [`${base}/c${corpora++}`, 0];
   // Most of a run is starting and reading headers, so every other kill comes while it stores.
   const moment =
     kills.total % 2 === 0
@@ -177,12 +187,13 @@ while (kills.total < times) {
     const last = await ingest(corpus);
     if (!last.finished) problems.push(`the last run failed: ${last.log.slice(-500)}`);
     if ((await look(corpus, 'at the end')) !== count) problems.push('at the end: not every series is there');
-    const shards = await readdir(join(corpus, 'voxels'));
-    const images = (await Promise.all(shards.map((one) => readdir(join(corpus, 'voxels', one))))).flat();
+    const store = await openStore(corpus);
+    const shards = await store.names('voxels');
+    const images = (await Promise.all(shards.map((one) => store.names(`voxels/${one}`)))).flat();
     if (images.length !== count) problems.push(`at the end: ${images.length} images for ${count} series`);
     const audit = await readAudit(corpus);
     for (const { broken, message } of audit.findings) if (broken) problems.push(`audit log: ${message}`);
-    await rm(corpus, { recursive: true });
+    if (values.corpora === undefined) await rm(corpus, { recursive: true });
     corpus = '';
   }
 }
