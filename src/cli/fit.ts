@@ -1,6 +1,7 @@
 /** `precess fit classify`: a head on the frozen encoder from a table of labels. */
 import type { Command } from 'commander';
 import type { Measured } from '../evaluate/intervals.js';
+import { registerFitSegment } from './fit-segment.js';
 import {
   CliError,
   decimal,
@@ -70,6 +71,7 @@ export function registerFit(program: Command): void {
         'The scores are of patients that neither the fit nor its tuning has seen.\n',
     )
     .action(classify);
+  registerFitSegment(fit);
 }
 
 async function classify(options: Options): Promise<void> {

@@ -97,3 +97,27 @@ function surface(mask: ArrayLike<number>, [ni, nj, nk]: Vec3): Uint8Array {
       }
   return out;
 }
+
+/**
+ * Dice of every label of two maps of label numbers, from one pass over them; NaN for a label that neither has.
+ * @param labels how many there are, 0 among them.
+ */
+export function diceByLabel(
+  truth: ArrayLike<number>,
+  predicted: ArrayLike<number>,
+  labels: number,
+): Float64Array {
+  if (truth.length !== predicted.length)
+    throw new EvaluateError(
+      `Dice: both maps must be on one grid, got ${truth.length} and ${predicted.length} voxels; resample one first`,
+    );
+  const both = new Float64Array(labels);
+  const total = new Float64Array(labels);
+  for (let n = 0; n < truth.length; n++) {
+    const [a, b] = [truth[n]!, predicted[n]!];
+    total[a]!++;
+    total[b]!++;
+    if (a === b) both[a]!++;
+  }
+  return both.map((n, l) => (2 * n) / total[l]!);
+}
