@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { Measured } from '../evaluate/intervals.js';
 import { registerFitSegment } from './fit-segment.js';
+import { checkUnlabeled, readUnlabeled } from './fit-unlabeled.js';
 import {
   CliError,
   decimal,
@@ -27,6 +28,8 @@ interface Options {
   readonly kind?: (typeof KINDS)[number];
   readonly order?: string;
   readonly method: (typeof METHODS)[number];
+  readonly unlabeled?: string;
+  readonly unlabeledRights?: string;
   readonly folds: number;
   readonly seed: number;
   readonly where?: string;
@@ -51,6 +54,14 @@ export function registerFit(program: Command): void {
     .option('--kind <kind>', `${KINDS.join(', ')}; told from the values unless given`, oneOf('--kind', KINDS))
     .option('--order <classes>', 'classes of an ordinal target from low to high, separated by commas')
     .option('--method <name>', 'logistic (linear probe) or knn', oneOf('--method', METHODS), 'logistic')
+    .option(
+      '--unlabeled <dir>',
+      'learn from series without labels too: the same corpus, another one, or a folder of images',
+    )
+    .option(
+      '--unlabeled-rights <rights>',
+      'what may be done with the images of such a folder: "LICENCE:train"',
+    )
     .option('--folds <n>', 'folds of the cross-validation', wholeNumber('--folds', 2, 100), 5)
     .option('--seed <n>', 'seed of the folds', wholeNumber('--seed', 0), 0)
     .option('--where <sql>', `only series that match, e.g. "contrast = 'T2w'"`)
@@ -66,7 +77,8 @@ export function registerFit(program: Command): void {
     .addHelpText(
       'after',
       '\nExample:\n  precess fit classify --corpus corpus --model runs/align --labels diagnosis.csv --target diagnosis \\\n' +
-        `    --where "contrast = 'T1w'" --out heads/diagnosis\n\n` +
+        `    --where "contrast = 'T1w'" --out heads/diagnosis\n` +
+        '  precess fit classify --corpus corpus --model runs/align --labels diagnosis.csv --unlabeled corpus --out heads/d\n\n' +
         "Keys may be the corpus's ids or the archive's own (Patient ID, UIDs, DATASET/sub-01); they are kept nowhere.\n" +
         'The scores are of patients that neither the fit nor its tuning has seen.\n',
     )
@@ -94,6 +106,9 @@ async function classify(options: Options): Promise<void> {
   ]);
   if (options.order !== undefined && options.kind !== 'ordinal' && options.kind !== 'classes')
     throw new UsageError('--order goes with --kind ordinal or classes');
+  if (options.unlabeled !== undefined && options.method !== 'logistic')
+    throw new UsageError('--unlabeled goes with --method logistic');
+  const unlabeledIn = await checkUnlabeled(options);
   const model = await openModel(options.model);
   const corpus = await Corpus.open(options.corpus);
   const stop = interruption('stopping; press Ctrl-C again to stop at once');
@@ -117,26 +132,33 @@ async function classify(options: Options): Promise<void> {
       folds,
     );
 
+    if (unlabeledIn !== null && labelled.target.kind === 'number')
+      throw new CliError('fit: --unlabeled goes with classes, ordinal classes and labels, got a number');
     const encoder = await Encoder.open(model, threads === undefined ? {} : { threads });
     const bar = progress('encoding series', labelled.series.length);
-    const features = await tasks
-      .featuresOf((id) => corpus.volume(id), encoder, labelled.series, {
-        patchMm,
-        maxTokens,
-        signal: stop.signal,
-        warn: log,
-        onProgress: (done) => bar.update(done),
-      })
-      .finally(() => {
-        bar.stop();
-        return encoder.close();
-      });
+    const how = { patchMm, maxTokens, signal: stop.signal, warn: log };
+    const encode = async () => {
+      const features = await tasks
+        .featuresOf((id) => corpus.volume(id), encoder, labelled.series, {
+          ...how,
+          onProgress: (done) => bar.update(done),
+        })
+        .finally(() => bar.stop());
+      if (unlabeledIn === null || stop.signal.aborted) return { features, unlabeled: null };
+      const of = { corpus, labelled, encoder };
+      return { features, unlabeled: await readUnlabeled(unlabeledIn, options, of, how) };
+    };
+    const { features, unlabeled } = await encode().finally(() => encoder.close());
     if (stop.signal.aborted) throw new Interrupted('fit: stopped; nothing was written');
     const seen = labelled.series.map((_, n) => n).filter((n) => features.has(labelled.series[n]!.id));
     if (seen.length === 0) throw new CliError('fit: no labelled series holds an image that can be encoded');
     const cases = {
       features: seen.map((n) => features.get(labelled.series[n]!.id)!.summary),
       patients: seen.map((n) => labelled.series[n]!.patientId),
+      ...(unlabeled && {
+        unlabelled: unlabeled.cases,
+        views: seen.map((n) => unlabeled.views.get(labelled.series[n]!.id) ?? []),
+      }),
     };
     const { names, kind } = labelled.target;
     const target = {
@@ -144,13 +166,18 @@ async function classify(options: Options): Promise<void> {
       values: seen.map((n) => labelled.target.values[n]!),
     } as typeof labelled.target;
     log(`fit: ${names.join(', ')} from ${seen.length} series of ${new Set(cases.patients).size} patients`);
+    if (unlabeled) log(`fit: and from ${unlabeled.cases.length} series without labels`);
+    if (unlabeled?.patientsKnown === false)
+      log(
+        'fit: whose those are is not known: images (never labels) of patients that are predicted may be among them',
+      );
     const { predictions } = tasks.crossPredict(cases, target, { method, folds, seed });
     const units = seen.map((n) => labelled.units[n]!);
     const outcomes = joinUnits(predictions, target.values, units, cases.patients);
     const metrics = taskScores(target, outcomes, { seed });
     const head = tasks.fitHead(cases, target, method, seed);
     const learnt = { method, seed, kind, names, level: labelled.level };
-    const taught = seen.map((n) => labelled.series[n]!);
+    const taught = [...seen.map((n) => labelled.series[n]!), ...(unlabeled?.taught ?? [])];
     const provenance = provenanceOf('fit', learnt, taught, model.provenance);
     await registerWith(corpus.dir, provenance, options.out, false, log);
     const of = { ...model, provenance };
@@ -166,6 +193,9 @@ async function classify(options: Options): Promise<void> {
       units: outcomes.length,
       patients: new Set(cases.patients).size,
       unmatchedLines: labelled.unmatched,
+      ...(unlabeled && {
+        unlabeled: { series: unlabeled.cases.length, patientsKnown: unlabeled.patientsKnown },
+      }),
       head: options.out,
     };
     if (options.json) printJson(document);

@@ -113,6 +113,37 @@ describe('precess fit classify and predict', () => {
       expect(probabilities.yes! + probabilities.no!).toBeCloseTo(1, 6);
   });
 
+  it('learns from series without labels, of the corpus and of a folder, and says what of', async () => {
+    // One series each of 16 patients; the first 8 have a label.
+    const some = series.filter(
+      ({ patientId }, n) => series.findIndex((s) => s.patientId === patientId) === n,
+    );
+    const ids = some.slice(0, 16).map(({ id }) => id);
+    const file = await labels('few.csv', [
+      'series,half',
+      ...ids.slice(0, 8).map((id, n) => `${id},${n % 2}`),
+    ]);
+    const where = `id IN (${ids.map((id) => `'${id}'`).join(', ')})`;
+    const cheap = ['--labels', file, '--where', where, '--folds', '2', '--patch-mm', '32'];
+    const own = await json<Fitted>(...fit(...cheap, '--unlabeled', corpus, '--out', join(dir, 'semi')));
+    expect(own).toMatchObject({ series: 8, unlabeled: { series: 8, patientsKnown: true } });
+    const learnt = await json<{ series: number }>('corpus', 'rights', '--model', join(dir, 'semi'));
+    expect(learnt.series).toBe(16);
+
+    const folder = join(dir, 'in', 'patient-00020');
+    const there = ['--unlabeled', folder, '--out', join(dir, 'files')];
+    expectFailure(await precess(...fit(...cheap, ...there)), 2, /--unlabeled-rights/);
+    const may = (rights: string): string[] => [...there, '--unlabeled-rights', rights];
+    expectFailure(await precess(...fit(...cheap, ...may('own:evaluate'))), 2, /must permit "train"/);
+    const files = await json<Fitted>(...fit(...cheap, ...may('own:train')));
+    expect(files).toMatchObject({ unlabeled: { series: 2, patientsKnown: false } });
+    expectFailure(
+      await precess(...fit(...cheap, '--unlabeled', join(dir, 'nowhere'), '--out', 'x')),
+      1,
+      /nowhere does not exist/,
+    );
+  });
+
   it('refuses labels that match nothing, one class, and classes of one patient', async () => {
     const out = ['--out', join(dir, 'none')];
     const nobody = await labels('nobody.csv', ['patient,y', 'pt-a,1', 'pt-b,0']);
