@@ -144,7 +144,7 @@ export function checkPatients(patients: readonly string[], target: Target, folds
 }
 
 /** Class of each case for stratification: the rarest label present, or the quarter of a number. */
-function strata(target: Target): number[] {
+export function strata(target: Target): number[] {
   if (target.kind === 'labels') {
     const counts = target.names.map((_, c) => target.values.filter((row) => row[c] === 1).length);
     return target.values.map((row) => {
