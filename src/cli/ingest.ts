@@ -45,7 +45,7 @@ export function registerIngest(program: Command): void {
       'files, folders and archives, or one DICOMweb service: dicomweb+https://HOST/PATH (credentials come from ' +
         'PRECESS_DICOMWEB_TOKEN, or PRECESS_DICOMWEB_USER and PRECESS_DICOMWEB_PASSWORD)',
     )
-    .requiredOption('--corpus <dir>', 'the corpus; made where it is missing')
+    .requiredOption('--corpus <dir>', 'the corpus: a folder, made where it is missing, or s3://BUCKET/PREFIX')
     .option(
       '--text <what>',
       '"report" keeps cleaned image comments, "header" only a sentence from the header',
