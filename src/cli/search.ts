@@ -6,12 +6,14 @@ import type { Communicator } from '../mpi/index.js';
 import type { Volume } from '../volume/volume.js';
 import { withRanks } from './ranks.js';
 import {
+  byteSize,
   CliError,
   decimal,
   Interrupted,
   interruption,
   log,
   oneOf,
+  peakMemoryMB,
   printJson,
   progress,
   UsageError,
@@ -23,6 +25,8 @@ export interface Detail {
   maxTokens: number;
   threads?: number;
   textEncoder?: string;
+  memory?: number;
+  windows?: boolean;
   json?: boolean;
 }
 
@@ -50,14 +54,32 @@ export function withDetail(command: Command, texts = true): Command {
     .option('--json', 'print one JSON document');
 }
 
+/** The options of commands that show the encoder images of any size. */
+export function withMemory(command: Command): Command {
+  return command
+    .option(
+      '--memory <size>',
+      'what volumes may take, e.g. 4GB; larger ones are read part by part (default: 2GB)',
+      byteSize('--memory'),
+    )
+    .option(
+      '--windows',
+      'where a volume needs more tokens, overlapping windows instead of larger tokens (always where those would exceed 32 mm)',
+    );
+}
+
 export const detail = ({
   patchMm,
   maxTokens,
   threads,
   textEncoder,
-}: Detail): EmbedOptions & { threads?: number; textEncoder?: string } => ({
+  memory,
+  windows,
+}: Detail): EmbedOptions & { threads?: number; textEncoder?: string; memory?: number } => ({
   patchMm,
   maxTokens,
+  ...(memory !== undefined && { memory }),
+  ...(windows !== undefined && { windows }),
   ...(threads !== undefined && { threads }),
   ...(textEncoder !== undefined && { textEncoder }),
 });
@@ -74,30 +96,34 @@ export async function withCorpus<T>(dir: string, use: (corpus: Corpus) => Promis
 }
 
 export function registerSearch(program: Command): void {
-  withDetail(
-    program
-      .command('embed')
-      .description('Turn an image (DICOM folder or file, NIfTI) into a vector.')
-      .argument('<src>', 'DICOM folder or file, or NIfTI file')
-      .requiredOption('--model <model>', 'run folder or model file'),
-    false,
+  withMemory(
+    withDetail(
+      program
+        .command('embed')
+        .description('Turn an image (DICOM folder or file, NIfTI) into a vector.')
+        .argument('<src>', 'DICOM folder or file, or NIfTI file')
+        .requiredOption('--model <model>', 'run folder or model file'),
+      false,
+    ),
   )
     .addHelpText('after', '\nExample:\n  precess embed scans/T1 --model runs/align --json')
     .action((src: string, flags: Detail & { model: string }) =>
       withRanks(async (ranks) => {
-        const [{ openImages }, { Encoder }, { threadsPerRank }] = await Promise.all([
-          import('../tasks/images.js'),
-          import('../models/encoder.js'),
-          import('../train/job.js'),
-        ]);
+        const [{ openScannedImages }, { Encoder }, { threadsPerRank }, { DEFAULT_MEMORY }] =
+          await Promise.all([
+            import('../tasks/images.js'),
+            import('../models/encoder.js'),
+            import('../train/job.js'),
+            import('../train/loader.js'),
+          ]);
         const threads = flags.threads ?? (await threadsPerRank(ranks));
         const encoder = await Encoder.open(flags.model, threads === undefined ? {} : { threads });
         try {
           const own: { n: number; id: string; vector: number[] }[] = [];
           let n = 0;
-          for await (const { id, volume } of openImages(src)) {
+          for await (const { id, image } of openScannedImages(src, flags.memory ?? DEFAULT_MEMORY)) {
             if (n % ranks.size === ranks.rank)
-              own.push({ n, id, vector: Array.from(await encoder.embed(volume, detail(flags))) });
+              own.push({ n, id, vector: Array.from(await encoder.embed(image, detail(flags))) });
             n++;
           }
           const all = await ranks.allgatherBytes(Buffer.from(JSON.stringify(own)));
@@ -106,7 +132,12 @@ export function registerSearch(program: Command): void {
             .flatMap((bytes) => JSON.parse(Buffer.from(bytes).toString()) as typeof own)
             .sort((a, b) => a.n - b.n)
             .map(({ id, vector }) => ({ id, vector }));
-          if (flags.json) printJson(images.length === 1 ? images[0] : { ...images[0], images });
+          if (flags.json)
+            printJson({
+              ...images[0],
+              ...(images.length > 1 && { images }),
+              peakMemoryMB: peakMemoryMB(),
+            });
           else
             for (const { id, vector } of images)
               process.stdout.write(`${id}\t${vector.map((v) => v.toFixed(6)).join(' ')}\n`);
@@ -116,12 +147,14 @@ export function registerSearch(program: Command): void {
       }),
     );
 
-  withDetail(
-    program
-      .command('index')
-      .description('Embed every series of a corpus, so that it can be searched.')
-      .requiredOption('--corpus <dir>', 'corpus made by "precess ingest"')
-      .requiredOption('--model <model>', 'run folder or model file'),
+  withMemory(
+    withDetail(
+      program
+        .command('index')
+        .description('Embed every series of a corpus, so that it can be searched.')
+        .requiredOption('--corpus <dir>', 'corpus made by "precess ingest"')
+        .requiredOption('--model <model>', 'run folder or model file'),
+    ),
   )
     .addHelpText('after', '\nExample:\n  precess index --corpus corpus --model runs/align')
     .action((flags: Detail & { corpus: string; model: string }) => withRanks((ranks) => index(ranks, flags)));
@@ -242,8 +275,8 @@ async function index(ranks: Communicator, flags: Detail & { corpus: string; mode
       bar.stop();
       if (interrupted) throw new Interrupted('index stopped; run the same command again to make it');
       if (ranks.rank > 0) return;
-      if (flags.json) printJson({ indexed });
-      else log(`index: ${indexed} series can be searched`);
+      if (flags.json) printJson({ indexed, peakMemoryMB: peakMemoryMB() });
+      else log(`index: ${indexed} series can be searched; at most ${peakMemoryMB()} MB of memory`);
     } finally {
       done();
     }

@@ -1,4 +1,5 @@
 /** What every command shares: one JSON document on stdout, everything else on stderr, and clear exits. */
+import { readFileSync } from 'node:fs';
 import cliProgress from 'cli-progress';
 import { launchedRank } from '../mpi/index.js';
 
@@ -130,6 +131,32 @@ export function wholeNumber(
       throw new UsageError(`${option} is a whole number ${range}, got "${text}"`);
     return n;
   };
+}
+
+const UNITS = { MB: 2 ** 20, GB: 2 ** 30, TB: 2 ** 40 } as const;
+
+/** Bytes from the command line: "4GB", "512MB", or a number of MB. @throws UsageError naming the option. */
+export function byteSize(option: string): (text: string) => number {
+  return (text) => {
+    const [, number, unit = 'MB'] = /^\s*(\d+(?:\.\d+)?)\s*(MB|GB|TB)?\s*$/i.exec(text) ?? [];
+    const bytes = Number(number) * UNITS[unit.toUpperCase() as keyof typeof UNITS];
+    if (number === undefined || bytes < UNITS.MB)
+      throw new UsageError(
+        `${option} is an amount of memory of at least 1MB such as 512MB or 4GB, got "${text}"`,
+      );
+    return bytes;
+  };
+}
+
+/** The most memory that this process has taken so far, MB. */
+export function peakMemoryMB(): number {
+  let kilobytes = process.resourceUsage().maxRSS;
+  if (process.platform === 'linux') {
+    // Linux counts what the process that started this one held as well; its own high-water mark is told here.
+    const own = /VmHWM:\s*(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'));
+    if (own) kilobytes = Number(own[1]);
+  }
+  return Math.round(kilobytes / 1024);
 }
 
 /** One of several names from the command line. @throws UsageError naming the option and them. */

@@ -5,11 +5,13 @@ import type { RunOptions } from '../train/run.js';
 import type { StepMetrics } from '../train/loop.js';
 import { MODEL_SIZES } from '../models/sizes.js';
 import {
+  byteSize,
   decimal,
   Interrupted,
   interruption,
   log,
   oneOf,
+  peakMemoryMB,
   printJson,
   progress,
   UsageError,
@@ -32,7 +34,7 @@ interface Flags {
   probeEvery: number;
   threads?: number;
   device: 'cpu' | 'webgpu';
-  memory: number;
+  memory?: number;
   json?: boolean;
 }
 
@@ -53,7 +55,11 @@ function withRunOptions(command: Command): Command {
     .option('--probe-every <n>', 'steps between kNN probes', wholeNumber('--probe-every', 1), 50)
     .option('--threads <n>', 'threads (default: the cores)', wholeNumber('--threads', 1))
     .option('--device <name>', 'cpu or webgpu', oneOf('--device', ['cpu', 'webgpu']), 'cpu')
-    .option('--memory <mb>', 'volumes kept in memory, MB', wholeNumber('--memory', 1), 2048)
+    .option(
+      '--memory <size>',
+      'what volumes may take, e.g. 4GB; larger ones are read by crop (default: 2GB)',
+      byteSize('--memory'),
+    )
     .option('--json', 'print the last step as one JSON document');
 }
 
@@ -138,7 +144,7 @@ function work(
         ...flags,
         corpus,
         ranks,
-        cacheBytes: flags.memory * 2 ** 20,
+        ...(flags.memory !== undefined && { cacheBytes: flags.memory }),
         signal,
         warn: ranks.size === 1 ? log : (message) => log(`rank ${ranks.rank}: ${message}`),
         onStep(metrics) {
@@ -156,8 +162,12 @@ function work(
           `${label} stopped at step ${result.step} of ${flags.steps}; the same command with --resume goes on from there`,
         );
       if (ranks.rank > 0) return;
-      if (flags.json) printJson({ run: flags.run, step: result.step, metrics: last });
-      else log(`${label}: ${result.step} steps done, model in ${flags.run}`);
+      if (flags.json)
+        printJson({ run: flags.run, step: result.step, metrics: last, peakMemoryMB: peakMemoryMB() });
+      else
+        log(
+          `${label}: ${result.step} steps done, model in ${flags.run}, at most ${peakMemoryMB()} MB of memory`,
+        );
     } finally {
       done();
       corpus.close();

@@ -107,6 +107,7 @@ export async function openImage(store: CorpusStore, key: string): Promise<BoxIma
     slope,
     intercept,
     bytes,
+    chunk: chunkShape([ni, nj, nk]),
     async read(start, shape) {
       const box = checkBox([ni, nj, nk], start, shape);
       const isWhole = shape[0] * shape[1] * shape[2] === ni * nj * nk;

@@ -22,6 +22,7 @@ export const DEFAULT_MEMORY = 2 ** 31;
 
 /** A volume whose voxels take more than this part of the memory is read box by box. */
 const WHOLE_SHARE = 16;
+export const isLarge = (bytes: number, memory: number): boolean => bytes > memory / WHOLE_SHARE;
 /** What is kept between steps; the rest is for reading and averaging what comes next. */
 const KEPT_SHARE = 2;
 
@@ -31,7 +32,7 @@ const KEPT_SHARE = 2;
  */
 export async function openScanned(source: VolumeSource, id: string, memory: number): Promise<Scanned> {
   const image = await source.image?.(id);
-  if (image && image.bytes > memory / WHOLE_SHARE) return Streamed.open(image, memory);
+  if (image && isLarge(image.bytes, memory)) return Streamed.open(image, memory);
   return new Prepared(await source.volume(id));
 }
 

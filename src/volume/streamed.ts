@@ -9,6 +9,8 @@ import type { Vec3, Volume } from './volume.js';
 export interface BoxImage extends Pick<Volume, 'shape' | 'affine' | 'slope' | 'intercept'> {
   /** Of all voxels as stored. */
   readonly bytes: number;
+  /** Sides of the chunks in which it is stored, in voxels; boxes that end between two of them are read fastest. */
+  readonly chunk: Vec3;
   /** The box of `shape` voxels from voxel `start`; the affine is the box's own. */
   read(start: Vec3, shape: Vec3): Promise<Volume>;
 }
@@ -100,23 +102,30 @@ export class Streamed implements Scanned {
     const grid = this.grid(patchMm / samples);
     if (this.fits(grid.shape)) return [boxMm];
     const [low, high] = boundsMm(this.volume);
-    const from = Array.from(boxMm?.[0] ?? low, (v, d) => Math.max(v, low[d]! - patchMm));
-    const to = Array.from(boxMm?.[1] ?? high, (v, d) => Math.min(v, high[d]! + patchMm));
-    const layer = (first: number, cells: number): BoxMm => {
-      // Borders lie in the middle between two rows of centres, so that each cell is in one layer.
-      const z = this.stats.centreMm[2] + (first - 0.5) * patchMm;
-      return [
-        [from[0]!, from[1]!, Math.max(from[2]!, z)],
-        [to[0]!, to[1]!, Math.min(to[2]!, z + cells * patchMm)],
-      ];
-    };
-    const cellOf = (z: number): number => Math.round((z - this.stats.centreMm[2]) / patchMm);
-    const [first, last] = [cellOf(from[2]!), cellOf(to[2]!)];
-    let cells = last - first + 1;
-    while (cells > 1 && !this.fits(within(grid, layer(first, cells)).shape)) cells = Math.ceil(cells / 2);
+    // A cell whose centre lies outside may reach in by half of its side.
+    const first = low.map((v, d) =>
+      this.cellFrom(d, Math.max(boxMm?.[0][d] ?? -Infinity, v - patchMm / 2), patchMm),
+    );
+    const end = high.map(
+      (v, d) => -this.cellFrom(d, Math.min(boxMm?.[1][d] ?? Infinity, v + patchMm / 2), -patchMm) + 1,
+    );
+    /** The far side of a cell; nothing that its samples need lies beyond. */
+    const border = (d: number, cell: number): number =>
+      this.stats.centreMm[d as Axis] + (cell - 0.5) * patchMm;
+    const layer = (z: number, cells: number): BoxMm => [
+      [border(0, first[0]!), border(1, first[1]!), border(2, z)],
+      [border(0, end[0]!), border(1, end[1]!), border(2, Math.min(end[2]!, z + cells))],
+    ];
+    let cells = Math.max(1, end[2]! - first[2]!);
+    while (cells > 1 && !this.fits(within(grid, layer(first[2]!, cells)).shape)) cells = Math.ceil(cells / 2);
     const layers: BoxMm[] = [];
-    for (let at = first; at <= last; at += cells) layers.push(layer(at, cells));
+    for (let z = first[2]!; z < end[2]!; z += cells) layers.push(layer(z, cells));
     return layers;
+  }
+
+  /** Number of the first cell whose centre lies at `mm` or beyond, counted along (or, with a negative side, against) an axis. */
+  private cellFrom(axis: number, mm: number, patchMm: number): number {
+    return Math.ceil((mm - this.stats.centreMm[axis as Axis]) / patchMm);
   }
 
   private async pyramidOf(
@@ -167,8 +176,12 @@ export class Streamed implements Scanned {
     const values = new Float32Array(shape[0] * shape[1] * shape[2]);
     let weight: Float32Array | null = null;
     const side = readSide(this.image, this.memory);
-    const step = factors.map((f) => Math.max(1, Math.floor(side / f))) as Three;
-    for (const block of blocks(shape, step)) {
+    const cuts = shape.map((n, d) => {
+      const chunk = this.image.chunk[d as Axis];
+      const far = Math.max(1, Math.floor(side / chunk)) * chunk;
+      return cutsOf(n, far / factors[d]!, start[d]! + this.start[d as Axis] / factors[d]!);
+    });
+    for (const block of blocks(cuts)) {
       const first = block.start.map((n, d) => (start[d]! + n) * factors[d]!) as Three;
       const size = block.shape.map((n, d) =>
         Math.min(n * factors[d]!, this.volume.shape[d as Axis] - first[d]!),
@@ -227,13 +240,24 @@ function readSide({ shape, bytes }: BoxImage, memory: number): number {
   return Math.max(READ_SIDE[0], Math.min(READ_SIDE[1], Math.floor(Math.cbrt(memory / READ_SHARE / each))));
 }
 
-/** Cuts a grid of `shape` into blocks of at most `step`. */
-function* blocks(shape: Three, step: Three): Generator<{ start: Three; shape: Three }> {
-  for (let k = 0; k < shape[2]; k += step[2])
-    for (let j = 0; j < shape[1]; j += step[1])
-      for (let i = 0; i < shape[0]; i += step[0]) {
-        const start: Three = [i, j, k];
-        yield { start, shape: start.map((n, d) => Math.min(step[d as Axis], shape[d as Axis] - n)) as Three };
+/** Where an axis of `n` boxes that starts at box `start` of the image is cut: after every `step`, up to a whole box. */
+function cutsOf(n: number, step: number, start = 0): number[] {
+  const cuts = [0];
+  for (let at = Math.floor(start / step) + 1; ; at++) {
+    const cut = Math.ceil(at * step - start - 1e-9);
+    if (cut >= n) return [...cuts, n];
+    if (cut > cuts.at(-1)!) cuts.push(cut);
+  }
+}
+
+/** The blocks between the cuts along each axis. */
+function* blocks(cuts: readonly (readonly number[])[]): Generator<{ start: Three; shape: Three }> {
+  const [along, down, through] = cuts as [number[], number[], number[]];
+  for (let k = 1; k < through.length; k++)
+    for (let j = 1; j < down.length; j++)
+      for (let i = 1; i < along.length; i++) {
+        const start: Three = [along[i - 1]!, down[j - 1]!, through[k - 1]!];
+        yield { start, shape: [along[i]! - start[0], down[j]! - start[1], through[k]! - start[2]] };
       }
 }
 
@@ -270,11 +294,10 @@ async function constantPlanes(
   side: number,
 ): Promise<boolean[]> {
   const shape = to.map((n, d) => (d === axis ? deep : n - from[d]!)) as Three;
-  const step: Three = [side, side, side];
-  step[axis] = deep;
+  const cuts = shape.map((n, d) => (d === axis ? [0, n] : cutsOf(n, side)));
   const values: (number | null)[] = new Array<null>(deep).fill(null);
   const constant = new Array<boolean>(deep).fill(true);
-  for (const block of blocks(shape, step)) {
+  for (const block of blocks(cuts)) {
     if (!constant.includes(true)) break;
     const start = block.start.map((n, d) => n + (d === axis ? at : from[d]!)) as Three;
     const read = await image.read(start, block.shape);

@@ -48,7 +48,10 @@ export interface Scanned extends Placed {
   part(sampleMm: number, boxMm?: BoxMm, slices?: { axis: 0 | 1 | 2; mm: number }): Promise<Cuttable>;
   /** The box, or the part about its middle that memory has room for. */
   fitting(sampleMm: number, boxMm: BoxMm): BoxMm;
-  /** Boxes, in the order of z, that together hold the cells of `patchMm` with centres in `boxMm`, each with room. */
+  /**
+   * Boxes, in the order of z, that together hold the cells of `patchMm` whose centres are in `boxMm`; memory has room for each.
+   * One that is cut ends where cells end.
+   */
   layers(patchMm: number, samples: number, boxMm?: BoxMm): readonly (BoxMm | undefined)[];
 }
 
@@ -200,7 +203,10 @@ export async function tokenizeScanned(
   const sets: TokenSet[] = [];
   let count = 0;
   for (const layer of image.layers(patchMm, samples, regionMm)) {
-    const part = await image.part(patchMm / samples, layer && grown(layer, patchMm / 2));
+    const part = await image.part(
+      patchMm / samples,
+      layer && grown(layer, layer === regionMm ? patchMm / 2 : 0),
+    );
     const set = tokenize(part, {
       patchMm,
       samples,
