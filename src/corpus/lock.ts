@@ -1,4 +1,5 @@
 /** One writer at a time: a lock file that outlives no process; in a bucket, a lease. */
+import { randomUUID } from 'node:crypto';
 import { open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -9,12 +10,14 @@ import { insideOf, isRemote, rootOf } from './store.js';
 const LOCK_FILE = 'lock';
 const WRITING_TAKES_MS = 5000;
 const POLL_MS = 15;
-/** Locks of this process: its own process id in a lock file it does not hold is left over from another life. */
+/** Locks of this process: its own process id in a lock file that is none of them is left over from another life. */
 const held = new Set<string>();
 
 interface Holder {
   readonly pid: number;
   readonly host: string;
+  /** Random, another one each time. */
+  readonly token: string;
 }
 
 export interface LockOptions {
@@ -38,25 +41,34 @@ export async function lock(
 ): Promise<() => Promise<void>> {
   if (isRemote(dir)) return (await import('./lease.js')).lease(dir, doing, file, waitMs);
   const path = join(dir, file);
-  const me: Holder = { pid: process.pid, host: hostname() };
+  const me: Holder = { pid: process.pid, host: hostname(), token: randomUUID() };
   const until = Date.now() + waitMs;
-  for (let attempt = 0; attempt < 3;) {
-    if (await createExclusive(path, JSON.stringify(me))) {
-      held.add(path);
-      return async () => {
-        held.delete(path);
-        await rm(path, { force: true });
-      };
+  held.add(me.token);
+  try {
+    for (let attempt = 0; attempt < 3;) {
+      if (await createExclusive(path, JSON.stringify(me)))
+        return async () => {
+          await rm(path, { force: true });
+          held.delete(me.token);
+        };
+      const text = await readFile(path, 'utf8').catch((error: unknown) =>
+        (error as NodeJS.ErrnoException).code === 'ENOENT' ? null : UNREADABLE,
+      );
+      // Given back in between: the next try may be in time.
+      if (text === null) continue;
+      if (await isAlive(text, path, me)) {
+        if (Date.now() >= until) break;
+        await wait(POLL_MS);
+      } else {
+        attempt++;
+        await discard(path, text);
+      }
     }
-    const text = await readFile(path, 'utf8').catch(() => null);
-    if (text !== null && (await isAlive(text, path, me))) {
-      if (Date.now() >= until) break;
-      await wait(POLL_MS);
-      continue;
-    }
-    attempt++;
-    if (text !== null) await discard(path, text);
+  } catch (error) {
+    held.delete(me.token);
+    throw error;
   }
+  held.delete(me.token);
   throw busy(doing, dir, path);
 }
 
@@ -94,6 +106,9 @@ async function createExclusive(path: string, text: string): Promise<boolean> {
   }
 }
 
+/** Of another user: nothing is known of its holder. */
+const UNREADABLE = '{}';
+
 async function isAlive(text: string, path: string, me: Holder): Promise<boolean> {
   let holder: Partial<Holder>;
   try {
@@ -105,7 +120,7 @@ async function isAlive(text: string, path: string, me: Holder): Promise<boolean>
   }
   // Nothing can be known about a process on another machine.
   if (holder.host !== me.host || typeof holder.pid !== 'number') return true;
-  return holder.pid === me.pid ? held.has(path) : isRunning(holder.pid);
+  return holder.pid === me.pid ? held.has(holder.token ?? '') : isRunning(holder.pid);
 }
 
 /** Removes a stale lock; if another process replaced it in the meantime, that one's is put back. */

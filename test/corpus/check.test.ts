@@ -85,7 +85,8 @@ describe('corpus check', () => {
       const path = voxelsOf(corpus, series[0]!.id);
       const [chunk] = (await filesUnder(path)).filter((name) => name.includes(`${path}/0/c/`));
       if (damage === 'missing chunk') await rm(chunk!);
-      if (damage === 'truncated chunk') await truncate(chunk!, (await readFile(chunk!)).length / 2);
+      if (damage === 'truncated chunk')
+        await truncate(chunk!, Math.floor((await readFile(chunk!)).length / 2));
       if (damage === 'empty chunk') await truncate(chunk!, 0);
       if (damage === 'no folder') await rm(path, { recursive: true });
       if (damage === 'damaged metadata') await writeFile(join(path, 'zarr.json'), '{');
