@@ -1,4 +1,9 @@
 /** What `precess evaluate` does with a model: encodes what a suite asks about, and judges it. */
+import type { Difference } from '../evaluate/compare.js';
+import type { Measured } from '../evaluate/intervals.js';
+import { EvaluateError } from '../evaluate/error.js';
+import { checkApart, thumbprint } from '../evaluate/leakage.js';
+import type { SubgroupTable } from '../evaluate/subgroups.js';
 import type { Evaluated, HeadQuestion, SuiteOptions, SuiteResult } from '../evaluate/suites.js';
 import type { Encoder, Features } from '../models/encoder.js';
 import type { Volume } from '../volume/volume.js';
@@ -98,7 +103,7 @@ export async function judgeOf(
       seen.map((n) => series[n]!),
       seen.map((n) => asked.get(series[n]!.id)!.summary),
       seen.map((n) => texts[n]!),
-      options,
+      { ...options, checkLeakage: asked === encoded },
     );
     const missing = question.series.length - seen.length;
     return withNotes({
@@ -120,4 +125,96 @@ export function checkMetText({ kind }: Question, encoder: Encoder, option: strin
     throw new CliError(
       `evaluate retrieval: the model of ${option} must have met text; run "precess align" on it first`,
     );
+}
+
+/** The scores of the first model, and what stands beside them. */
+export interface Evaluation {
+  readonly result: SuiteResult;
+  readonly against?: {
+    readonly result: SuiteResult;
+    readonly differences: Readonly<Record<string, Difference>>;
+  };
+  readonly subgroups: readonly SubgroupTable[];
+  readonly robustness?: readonly Curve[];
+}
+
+/** Scores by how much worse the images were made. */
+export interface Curve {
+  readonly name: string;
+  readonly unit: string;
+  /** From the images as they are (strength 0) to the strongest change. */
+  readonly points: readonly {
+    readonly strength: number;
+    readonly label: string;
+    readonly metrics: Readonly<Record<string, Measured>>;
+    /** Cases that still showed something. */
+    readonly series: number;
+  }[];
+}
+
+type VolumeOf = (id: string) => Promise<Volume>;
+
+/** Takes a thumbprint of every volume that is read. */
+export function withThumbprints(volumeOf: VolumeOf): {
+  volumeOf: VolumeOf;
+  thumbprints: ReadonlyMap<string, Float32Array | null>;
+} {
+  const thumbprints = new Map<string, Float32Array | null>();
+  return {
+    thumbprints,
+    volumeOf: async (id) => {
+      const volume = await volumeOf(id);
+      thumbprints.set(id, thumbprint(volume));
+      return volume;
+    },
+  };
+}
+
+/** @throws EvaluateError when one image stands under two patients. */
+export function checkCopies(
+  { series }: Question,
+  thumbprints: ReadonlyMap<string, Float32Array | null>,
+): void {
+  checkApart(
+    series,
+    undefined,
+    series.map(({ id }) => thumbprints.get(id) ?? null),
+  );
+}
+
+/** Runs the suite on images made worse; heads stay those that were fitted on the images as they are. */
+export async function curves(
+  question: Question,
+  encoder: Encoder,
+  volumeOf: VolumeOf,
+  judge: (asked: Encoded) => SuiteResult,
+  clean: SuiteResult,
+  { maxTokens, signal, seed }: { maxTokens: number; signal: AbortSignal; seed: number },
+): Promise<Curve[]> {
+  const [{ DEGRADATIONS }, { Random }] = await Promise.all([
+    import('../evaluate/degrade.js'),
+    import('../volume/random.js'),
+  ]);
+  const place = new Map(question.series.map(({ id }, n) => [id, n]));
+  const asIs = { strength: 0, label: 'as it is', metrics: clean.metrics, series: clean.series };
+  const out: Curve[] = [];
+  for (const [kind, { name, unit, strengths, apply }] of DEGRADATIONS.entries()) {
+    const points: Curve['points'][number][] = [asIs];
+    for (const { at, label } of strengths) {
+      const worse = async (id: string): Promise<Volume> =>
+        apply(await volumeOf(id), at, new Random(seed, kind, place.get(id)!));
+      const doing = `${name} ${label}`;
+      const asked = await encode(question, encoder, worse, { maxTokens, signal, label: doing });
+      try {
+        const { metrics, series } = judge(asked);
+        points.push({ strength: at, label, metrics, series });
+      } catch (error) {
+        // What is left may be of one class, or nothing.
+        if (!(error instanceof EvaluateError)) throw error;
+        log(`evaluate: no score at ${doing}: ${error.message}`);
+      }
+    }
+    out.push({ name, unit, points });
+  }
+  return out;
 }

@@ -2,7 +2,7 @@
 import { calibration, confusion } from '../evaluate/decisions.js';
 import { rocCurve } from '../evaluate/ranking.js';
 import type { SuiteResult } from '../evaluate/suites.js';
-import type { Evaluation } from './evaluate.js';
+import type { Evaluation } from './evaluate-measure.js';
 import type { ModelFile } from '../models/model-file.js';
 
 const escape = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);

@@ -3,11 +3,10 @@ import { rename, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Corpus } from '../corpus/corpus.js';
 import type { Series } from '../corpus/series.js';
-import type { Difference } from '../evaluate/compare.js';
-import type { Suite, SuiteResult } from '../evaluate/suites.js';
+import type { Suite } from '../evaluate/suites.js';
 import type { Encoder, OpenOptions } from '../models/encoder.js';
 import type { Volume } from '../volume/volume.js';
-import type { Question } from './evaluate-measure.js';
+import type { Evaluation, Question } from './evaluate-measure.js';
 import { CliError, interruption, log, oneOf, printJson, UsageError, wholeNumber } from './shared.js';
 
 const SUITE_NAMES = [
@@ -31,6 +30,7 @@ interface Options {
   readonly rounds: number;
   readonly maxTokens: number;
   readonly report?: string;
+  readonly robustness?: boolean;
   readonly threads?: number;
   readonly textEncoder?: string;
   readonly json?: boolean;
@@ -57,6 +57,7 @@ export function registerEvaluate(program: Command): void {
       wholeNumber('--max-tokens', 1, 4096),
       512,
     )
+    .option('--robustness', 'also measure on images made worse in six ways, at four strengths each')
     .option('--report <file>', 'also write an HTML page with the curves')
     .option('--threads <n>', 'threads (default: the cores)', wholeNumber('--threads', 1))
     .option(
@@ -131,15 +132,6 @@ async function questionOf(
   return { kind: 'head', suite, ...labelled, notes: [] };
 }
 
-/** The scores of the first model, and what stands beside them. */
-export interface Evaluation {
-  readonly result: SuiteResult;
-  readonly against?: {
-    readonly result: SuiteResult;
-    readonly differences: Readonly<Record<string, Difference>>;
-  };
-}
-
 async function measure(
   question: Question,
   volumeOf: (id: string) => Promise<Volume>,
@@ -147,25 +139,45 @@ async function measure(
   options: Options,
   signal: AbortSignal,
 ): Promise<Evaluation> {
-  const { checkMetText, common, encode, judgeOf } = await import('./evaluate-measure.js');
+  const [{ checkCopies, checkMetText, common, curves, encode, judgeOf, withThumbprints }, { subgroups }] =
+    await Promise.all([import('./evaluate-measure.js'), import('../evaluate/subgroups.js')]);
   checkMetText(question, encoder!, '--model');
   if (other) checkMetText(question, other, '--against');
   const { maxTokens } = options;
-  const encoded = await encode(question, encoder!, volumeOf, { maxTokens, signal });
-  if (!other) return { result: (await judgeOf(question, encoder!, encoded, options))(encoded) };
-  const label = 'encoding series with the other model';
-  const [mine, its] = common(encoded, await encode(question, other, volumeOf, { maxTokens, signal, label }));
-  const result = (await judgeOf(question, encoder!, mine, options))(mine);
-  const itsResult = (await judgeOf(question, other, its, options))(its);
-  const { compare } = await import('../evaluate/compare.js');
+  const watched = withThumbprints(volumeOf);
+  let encoded = await encode(question, encoder!, watched.volumeOf, { maxTokens, signal });
+  checkCopies(question, watched.thumbprints);
+  let against: Evaluation['against'];
+  if (other) {
+    const label = 'encoding series with the other model';
+    const its = await encode(question, other, volumeOf, { maxTokens, signal, label });
+    const both = common(encoded, its);
+    encoded = both[0];
+    const result = (await judgeOf(question, other, both[1], options))(both[1]);
+    against = { result, differences: {} };
+  }
+  const judge = await judgeOf(question, encoder!, encoded, options);
+  const result = judge(encoded);
+  if (against) {
+    const { compare } = await import('../evaluate/compare.js');
+    against = { ...against, differences: compare(result.judged, against.result.judged, options) };
+  }
   return {
     result,
-    against: { result: itsResult, differences: compare(result.judged, itsResult.judged, options) },
+    ...(against && { against }),
+    subgroups: subgroups(result.judged, question.series, options),
+    ...(options.robustness && {
+      robustness: await curves(question, encoder!, volumeOf, judge, result, {
+        maxTokens,
+        signal,
+        seed: options.seed,
+      }),
+    }),
   };
 }
 
 async function publish(evaluation: Evaluation, encoder: Encoder, options: Options): Promise<void> {
-  const { result, against } = evaluation;
+  const { result, against, subgroups, robustness } = evaluation;
   for (const note of result.notes) log(`evaluate: left out: ${note}`);
   if (options.report !== undefined) {
     const { evaluationReport } = await import('./evaluate-report.js');
@@ -179,19 +191,32 @@ async function publish(evaluation: Evaluation, encoder: Encoder, options: Option
       ...document,
       ...(judged.kind === 'outcomes' && { classes: judged.target.names }),
       ...(against && { against: { metrics: against.result.metrics, differences: against.differences } }),
+      subgroups,
+      ...(robustness && { robustness }),
     });
   else print(evaluation);
 }
 
-function print({ result, against }: Evaluation): void {
+function print({ result, against, subgroups, robustness }: Evaluation): void {
   const { suite, metrics, series, patients } = result;
   const line = (text: string): boolean => process.stdout.write(`${text}\n`);
   const span = ([low, high]: readonly [number, number]): string => `[${low.toFixed(3)}, ${high.toFixed(3)}]`;
   line(`${suite}: ${series} series of ${patients} patients, 95 % intervals over patients`);
   for (const [name, { value, ci95, n }] of Object.entries(metrics))
     line(`${name.padEnd(22)} ${value.toFixed(3)}  ${span(ci95)}  n = ${n}`);
-  if (!against) return;
-  line('less the other model:');
-  for (const [name, { difference, ci95, p, test }] of Object.entries(against.differences))
+  if (against) line('less the other model:');
+  for (const [name, { difference, ci95, p, test }] of Object.entries(against?.differences ?? {}))
     line(`${name.padEnd(22)} ${difference.toFixed(3)}  ${span(ci95)}  p = ${p.toPrecision(2)} (${test})`);
+  const main = Object.keys(metrics)[0]!;
+  for (const { by, groups } of subgroups)
+    for (const { name, n, metrics: of, tooSmall } of groups) {
+      const one = of?.[main];
+      line(
+        `${main} by ${by}: ${name}  ${one ? `${one.value.toFixed(3)}  ${span(one.ci95)}` : (tooSmall ?? 'no score')}  n = ${n}`,
+      );
+    }
+  for (const { name, unit, points } of robustness ?? [])
+    line(
+      `${main} by ${name} (${unit}): ${points.map(({ label, metrics: of }) => `${label} ${of[main]?.value.toFixed(3) ?? '-'}`).join(', ')}`,
+    );
 }

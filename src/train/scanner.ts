@@ -140,7 +140,7 @@ export function alterIntensity(
 }
 
 /** Magnitude of a signal with noise of `sigma` in its real and imaginary part (Rician). */
-function noisy(signal: number, sigma: number, random: Random): number {
+export function noisy(signal: number, sigma: number, random: Random): number {
   const real = signal + sigma * random.normal();
   return signal > GAUSSIAN_FROM * sigma ? real : Math.hypot(real, sigma * random.normal());
 }

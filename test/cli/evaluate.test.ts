@@ -16,6 +16,7 @@ interface Evaluated {
   classes: string[];
   series: number;
   patients: number;
+  subgroups: { by: string; groups: { n: number; metrics?: object; tooSmall?: string }[] }[];
   against: {
     metrics: Evaluated['metrics'];
     differences: Record<string, { difference: number; ci95: [number, number]; p: number; test: string }>;
@@ -71,6 +72,12 @@ describe('precess evaluate', () => {
       expect(ci95[1]).toBeGreaterThanOrEqual(value);
       expect(n).toBe(16);
     }
+    expect(result.subgroups.map(({ by }) => by)).toEqual(expect.arrayContaining(['manufacturer', 'site']));
+    for (const { groups } of result.subgroups)
+      for (const { n, metrics, tooSmall } of groups) {
+        expect(n < 10 ? tooSmall : 'enough').toMatch(n < 10 ? /fewer than 10/ : /enough/);
+        if (n >= 10) expect(metrics).toHaveProperty('accuracy');
+      }
     const { metrics, differences } = result.against;
     expect(Object.keys(differences)).toEqual(Object.keys(result.metrics));
     for (const [name, { difference, ci95, p }] of Object.entries(differences)) {

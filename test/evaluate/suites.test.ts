@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Series } from '../../src/corpus/series.js';
-import { checkApart, fieldTarget, headSuite, retrievalSuite } from '../../src/evaluate/suites.js';
+import { fieldTarget, headSuite, retrievalSuite } from '../../src/evaluate/suites.js';
 import type { Features } from '../../src/models/encoder.js';
 import { Random } from '../../src/volume/random.js';
 
@@ -51,21 +51,6 @@ describe('headSuite', () => {
     expect(target.names).toEqual(['axial', 'sagittal']);
     expect(notes).toEqual(['2 series of unknown plane', 'coronal: one patient only']);
     expect(() => fieldTarget('plane', made(4, ['axial']))).toThrow(/two kinds of plane.*got 1 \(axial\)/);
-  });
-});
-
-describe('checkApart', () => {
-  it('refuses one image under two patients, by its voxels or by its vector', () => {
-    const series = made(3, ['axial']);
-    const vectors = series.map(() => noise(16));
-    expect(() => checkApart(series, vectors)).not.toThrow();
-    const copied = series.map((one, n) => (n === 4 ? { ...one, contentHash: 'hash-0' } : one));
-    expect(() => checkApart(copied)).toThrow(/se-0 and se-4 show the same one under two/);
-    const same = vectors.map((vector, n) => (n === 3 ? vectors[0]!.map((x) => 2 * x) : vector));
-    expect(() => checkApart(series, same)).toThrow(/se-0 and se-3/);
-    // A patient's own images may be alike.
-    const own = vectors.map((vector, n) => (n === 1 ? vectors[0]! : vector));
-    expect(() => checkApart(series, own)).not.toThrow();
   });
 });
 
