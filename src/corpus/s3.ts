@@ -10,6 +10,7 @@ const PART = 8 * 1024 * 1024;
 /** An answer of 5xx or 429, or none, is worth another try, after 50 ms, 100 ms, …. */
 const RETRIES = 5;
 const RETRY_MS = 50;
+const SOON_MS = 5000;
 /** A part of 8 MiB takes so long at half a megabit a second. */
 const PATIENCE_MS = 120_000;
 /** Requests of one thread at a time. */
@@ -80,6 +81,7 @@ export class S3Store implements CorpusStore {
   private readonly bucketUrl: string;
   private readonly prefix: string;
   private underWay = 0;
+  private failedAt = -Infinity;
   private readonly waiting: (() => void)[] = [];
 
   constructor(
@@ -147,11 +149,14 @@ export class S3Store implements CorpusStore {
         const { status, headers } = response;
         return { status, headers, bytes: new Uint8Array(await response.arrayBuffer()) };
       } catch (error) {
-        if (attempt === RETRIES)
+        // What comes right after a failure is not worth as much patience again.
+        if (attempt === RETRIES || Date.now() - this.failedAt < SOON_MS) {
+          this.failedAt = Date.now();
           throw new ServiceError(
             `${what}: ${this.root} must be reachable, got "${reasonOf(error)}"; check AWS_ENDPOINT_URL and the network`,
             { cause: error },
           );
+        }
       } finally {
         this.underWay--;
         this.waiting.shift()?.();
