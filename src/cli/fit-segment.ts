@@ -87,7 +87,7 @@ export function registerFitSegment(fit: Command): void {
     .option('--seed <n>', 'seed of weights, windows and held-out patients', wholeNumber('--seed', 0), 0)
     .option('--held-out <share>', 'share of patients to measure on', decimal('--held-out', 0, 0.9), 0.2)
     .option('--batch <n>', 'windows a step', wholeNumber('--batch', 1, 64), 2)
-    .option('--window <i,j,k>', 'voxels of a window, multiples of 8', numbers('--window', 3, '48,48,48'))
+    .option('--window <i,j,k>', 'voxels of a window, multiples of 8', numbers('--window', 3, '40,40,40'))
     .option(
       '--spacing <mm,mm>',
       'voxel sizes to simulate; images with finer voxels than the first are averaged to it',

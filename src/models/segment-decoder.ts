@@ -3,16 +3,11 @@ import {
   add,
   concat,
   conv3d,
-  div,
   expand,
   gelu,
   matmul,
   mul,
-  reduceMean,
   reshape,
-  sqrt,
-  square,
-  sub,
   transpose,
   type Graph,
   type Value,
@@ -33,6 +28,9 @@ export interface DecoderConfig {
 }
 
 export const DECODER = { channels: [24, 48, 64], voxelFeatures: 12, tokenWidth: 64 } as const;
+
+/** Channels of what a window shows of a block: its voxels, their measured share, and the spacing. */
+const SEEN = 12;
 
 /** Sides of a window are multiples of this many voxels: it is halved three times. */
 export const WINDOW_STEP = 8;
@@ -83,7 +81,7 @@ export function windowInputs(
 }
 
 /**
- * Labels of voxels. A U-Net (Ronneberger et al. 2015) with instance normalisation (Isensee et al. 2021) whose finest
+ * Labels of voxels. A U-Net (Ronneberger et al. 2015) whose finest
  * level is a block of 2³ voxels, so that no convolution runs at full resolution; at its bottom it meets the tokens,
  * interpolated between their centres. The tokens bring what a window cannot see: the rest of the image and the place in it.
  */
@@ -105,8 +103,9 @@ export function segmentDecoder(scope: Scope, config: DecoderConfig, input: Windo
   const back = block(scope.child('back1'), up1, c1); // [B, c1, d, h, w]
 
   const size = config.voxelFeatures;
-  const blocks = transpose(reshape(back, [b, c1, d * h * w]), [0, 2, 1]);
-  const voxels = linear(scope.child('voxels'), blocks, 8 * size, { init: he(c1) });
+  // What was measured joins in again: a voxel's own intensity is half of what tells its tissue.
+  const blocks = transpose(reshape(concat([back, seen], 1), [b, c1 + SEEN, d * h * w]), [0, 2, 1]);
+  const voxels = linear(scope.child('voxels'), blocks, 8 * size, { init: he(c1 + SEEN) });
   const features = gelu(reshape(voxels, [b, 8 * d * h * w, size]));
   return {
     logits: linear(scope.child('labels'), features, config.labels, { init: { normal: 0.2 } }),
@@ -125,24 +124,17 @@ function tokenNeck(scope: Scope, { tokenWidth }: DecoderConfig, { tokens, positi
   return gelu(linear(scope.child('fc2'), hidden, tokenWidth, { init: { normal: 0.1 } }));
 }
 
-/** 3³ convolution, instance normalisation, GELU. */
+/**
+ * 3³ convolution, layer normalisation over the channels of each place, GELU. Normalising over the places of a window
+ * instead would make the same tissue look different in windows that hold different things.
+ */
 function block(scope: Scope, x: Value, size: number): Value {
   const from = x.shape[1]!;
   const weight = scope.param('weight', [size, from, 3, 3, 3], he(27 * from));
-  return gelu(instanceNorm(scope.child('norm'), conv3d(x, weight, { pads: [1, 1, 1] })));
-}
-
-/** Each channel of each window gets mean 0 and deviation 1 over its places, then "scale" and "bias" (Ulyanov et al. 2016). */
-function instanceNorm(scope: Scope, x: Value, eps = 1e-5): Value {
-  const channels = [1, x.shape[1]!, 1, 1, 1];
-  const over = { axes: [2, 3, 4], keepDims: true } as const;
-  const centred = sub(x, reduceMean(x, over));
-  const unit = div(centred, sqrt(add(reduceMean(square(centred), over), eps)));
-  const options = { weightDecay: false } as const;
-  return add(
-    mul(unit, scope.param('scale', channels, 'ones', options)),
-    scope.param('bias', channels, 'zeros', options),
-  );
+  const bias = scope.param('bias', [1, size, 1, 1, 1], 'zeros', { weightDecay: false });
+  const y = add(conv3d(x, weight, { pads: [1, 1, 1] }), bias);
+  const places = layerNorm(scope.child('norm'), transpose(y, [0, 2, 3, 4, 1]));
+  return gelu(transpose(places, [0, 4, 1, 2, 3]));
 }
 
 /** [B, c, d, h, w] → [B, size, d / 2, h / 2, w / 2] by one linear map of each 2³ places. */

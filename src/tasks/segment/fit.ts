@@ -49,11 +49,11 @@ export interface FitOptions {
 
 export const FIT = {
   windows: 2,
-  side: [48, 48, 48],
-  reuse: 12,
+  side: [40, 40, 40],
+  reuse: 16,
   patchMm: 16,
   maxTokens: 2048,
-  learningRate: 2e-3,
+  learningRate: 6e-3,
   checkpointEvery: 100,
 } as const;
 

@@ -5,6 +5,7 @@ import { clickShape, type ClickShape } from '../../models/segment-clicks.js';
 import { segmentDecoder, WINDOW_STEP, windowInputs } from '../../models/segment-decoder.js';
 import { Params, type Scope } from '../../nn/index.js';
 import { openDevice, type Device, type Program } from '../../runtime/index.js';
+import { apply, invert } from '../../volume/affine.js';
 import { axisCodes, reorient } from '../../volume/orientation.js';
 import { Prepared } from '../../volume/tokens.js';
 import type { Vec3, Volume } from '../../volume/volume.js';
@@ -121,6 +122,12 @@ export class Segmenter {
       onProgress?.(++done, starts.length);
     }
     const numbers = finishedNumbers(blend, image);
+    for (const { click, logits } of placed) {
+      // What a person says of a voxel holds there, whatever is made of it elsewhere.
+      const [i, j, k] = apply(invert(image.source.affine), click.pointMm).map(Math.round) as unknown as Vec3;
+      const [ni, nj] = image.source.shape;
+      numbers[i + ni * (j + nj * k)] = click.label ?? logits.indexOf(Math.max(...logits));
+    }
     return numbers;
   }
 

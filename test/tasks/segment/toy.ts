@@ -10,11 +10,11 @@ import type { Volume } from '../../../src/volume/volume.js';
 export const TOY_TISSUES: LabelTissues = new Map([
   [1, 'muscle'],
   [2, 'urine'],
-  [3, 'liver'],
+  [3, 'spleen'],
 ]);
 export const TOY_TABLE = labelTable({ ball: [2], box: [3] });
 
-/** 40³ voxels of 3 mm: a body with a ball of water on one side and a box of liver on the other, at places of their own. */
+/** 40³ voxels of 3 mm: a body with a ball of water on one side and a box of spleen on the other, at places of their own. */
 export function toyMap(seed: number): Volume {
   const side = 40;
   const data = new Uint8Array(side ** 3);

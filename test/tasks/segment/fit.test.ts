@@ -1,0 +1,179 @@
+/** Learning from maps alone, on with what was learnt, and labels of whole images. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { parseRights } from '../../../src/corpus/rights.js';
+import { diceByLabel } from '../../../src/evaluate/overlap.js';
+import { writeModel } from '../../../src/models/model-file.js';
+import { newModel } from '../../../src/models/new-model.js';
+import { modelConfig } from '../../../src/models/sizes.js';
+import { fitSegment, type FitOptions } from '../../../src/tasks/segment/fit.js';
+import { readSegmentHead, writeSegmentHead } from '../../../src/tasks/segment/head-file.js';
+import { labelTable, numbersIn } from '../../../src/tasks/segment/labels.js';
+import { segmentImage } from '../../../src/tasks/segment/image.js';
+import { nearestNumbers } from '../../../src/tasks/segment/scene.js';
+import { Segmenter } from '../../../src/tasks/segment/segmenter.js';
+import { pairSource, type SceneSource } from '../../../src/tasks/segment/source.js';
+import { anatomyOf, synthesizeAs } from '../../../src/tasks/segment/synthesis.js';
+import { apply, invert } from '../../../src/volume/affine.js';
+import { reorient } from '../../../src/volume/orientation.js';
+import type { Vec3 } from '../../../src/volume/volume.js';
+import { TOY_TABLE, TOY_TISSUES, toyEncoder, toyMap } from './toy.js';
+
+const dir = await mkdtemp(join(tmpdir(), 'precess-segment-'));
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+const options = { tissues: TOY_TISSUES, table: TOY_TABLE, spacingMm: [3, 4] as const };
+const anatomies = [0, 1, 3, 6].map((n) => anatomyOf(toyMap(n), options, `map ${n}`));
+// T2-weighted all of them, and a few images again and again, so that little has to be learnt.
+const drawn = new Map<number, ReturnType<SceneSource['draw']>>();
+const source: SceneSource = {
+  ids: ['lm-0', 'lm-1', 'lm-3', 'lm-6'],
+  draw(index) {
+    const n = index % 8;
+    const made = drawn.get(n) ?? scene(n);
+    drawn.set(n, made);
+    return made;
+  },
+};
+function scene(n: number): ReturnType<SceneSource['draw']> {
+  const anatomy = anatomies[n % 4]!;
+  const sequence = { kind: 'turbo spin echo', tr: 4000 + 300 * n, te: 70 + 6 * n } as const;
+  const { volume } = synthesizeAs(anatomy, options, sequence, [3, 3, 3 + (n % 3) / 4], n);
+  const image = segmentImage(volume, 3);
+  return { image, numbers: nearestNumbers(image, anatomy.map, anatomy.numbers) };
+}
+const model = toyEncoder();
+const base: Omit<FitOptions, 'run' | 'steps'> = {
+  model,
+  table: TOY_TABLE,
+  rights: parseRights('own:train,evaluate'),
+  seed: 2,
+  side: [16, 16, 16],
+  reuse: 10,
+  finestMm: 3,
+  maxTokens: 512,
+  learningRate: 1e-2,
+  threads: 1,
+};
+
+async function weights(run: string): Promise<string> {
+  return (await readFile(join(run, 'checkpoints', 'step-00000004', 'state.safetensors'))).toString('base64');
+}
+
+describe('a head', () => {
+  it('learns structures from maps alone and finds them in another, whatever the order of axes', async () => {
+    const { head, result } = await fitSegment(source, { ...base, run: join(dir, 'toy'), steps: 50 });
+    expect(result).toEqual({ step: 50, interrupted: false });
+    expect(head.model.provenance).toMatchObject({ series: 4, runs: [{ kind: 'fit segment' }] });
+    await writeSegmentHead(join(dir, 'toy'), head);
+    const segmenter = await Segmenter.open(await readSegmentHead(join(dir, 'toy')), { threads: 1 });
+    try {
+      const held = anatomyOf(toyMap(5), options, 'held out');
+      const { volume, numbers } = synthesizeAs(
+        held,
+        options,
+        { kind: 'turbo spin echo', tr: 5000, te: 90 },
+        [3, 3, 3],
+        9,
+      );
+      const found = await segmenter.segment(volume);
+      expect([found.shape, found.affine]).toEqual([volume.shape, volume.affine]);
+      const plain = diceByLabel(numbers, numbersIn(found, TOY_TABLE), 3);
+      expect(plain[1], 'ball').toBeGreaterThan(0.8);
+      expect(plain[2], 'box').toBeGreaterThan(0.7);
+
+      // The same image in another order of axes: the same labels at the same places.
+      const turned = await segmenter.segment(reorient(volume, 'SAL'));
+      const back = reorient(turned, 'LPS').data;
+      let same = 0;
+      for (let n = 0; n < back.length; n++) same += Number(found.data[n] === back[n]);
+      expect(same / found.data.length).toBeGreaterThan(0.999);
+
+      // A second look: in a mirror.
+      const two = await segmenter.segment(volume, { ensemble: 2 });
+      expect(diceByLabel(numbers, numbersIn(two, TOY_TABLE), 3)[1]).toBeGreaterThan(0.75);
+
+      // A click into muscle, which no label names: the voxel is what was said.
+      const pointMm: Vec3 = [-3, -26, 20];
+      const [i, j, k] = apply(invert(volume.affine), pointMm).map(Math.round) as [number, number, number];
+      const at = i + volume.shape[0] * (j + volume.shape[1] * k);
+      expect(found.data[at]).toBe(0);
+      const clicked = await segmenter.segment(volume, {
+        clicks: [{ pointMm, label: 2 }],
+      });
+      expect(clicked.data[at]).toBe(3);
+      await expect(
+        segmenter.segment(volume, { clicks: [{ pointMm: [900, 0, 0], label: 1 }] }),
+      ).rejects.toThrow(/click: 900,0,0 mm must lie in the image/);
+      const only = await segmenter.segment(volume, { only: [1] });
+      expect(new Set(only.data)).toEqual(new Set([0, 2]));
+    } finally {
+      await segmenter.close();
+    }
+  }, 120_000);
+
+  it('is the same bit for bit after it was stopped and resumed', async () => {
+    const whole = join(dir, 'whole');
+    const parted = join(dir, 'parted');
+    await fitSegment(source, { ...base, run: whole, steps: 4 });
+    const stop = new AbortController();
+    const { result } = await fitSegment(source, {
+      ...base,
+      run: parted,
+      steps: 4,
+      signal: stop.signal,
+      onStep: ({ step }) => step === 2 && stop.abort(),
+    });
+    expect(result.interrupted).toBe(true);
+    expect(result.step).toBeLessThan(4);
+    await fitSegment(source, { ...base, run: parted, steps: 4, resume: true });
+    expect(await weights(parted)).toBe(await weights(whole));
+  }, 60_000);
+
+  it('goes on from another: weights of labels with the same names, the encoder learning too', async () => {
+    const from = await readSegmentHead(join(dir, 'toy'));
+    const table = labelTable({ ball: [1] });
+    const { volume, numbers } = synthesizeAs(
+      anatomies[0]!,
+      options,
+      { kind: 'spin echo', tr: 500, te: 10 },
+      [3, 3, 3],
+      3,
+    );
+    const pair = { volume: reorient(volume, 'RAS'), numbers: numbers.map((n) => Number(n === 1)) };
+    const pairs = pairSource([pair], ['im-1'], table, 3, 0);
+    const run = join(dir, 'on');
+    const { head } = await fitSegment(pairs, {
+      ...base,
+      table,
+      from,
+      run,
+      steps: 1,
+      learningRate: 1e-9,
+      tuneEncoder: true,
+    });
+    const [before, after] = [from, head].map((one) => one.tensors.get('segment.labels.weight')!);
+    // Columns background and ball of the three there were.
+    const kept = Array.from({ length: after!.data.length }, (_, n) => before!.data[3 * (n >> 1) + (n % 2)]!);
+    kept.forEach((w, n) => expect(after!.data[n]).toBeCloseTo(w, 5));
+    const tuned = head.model.tensors.get('image.blocks.0.mlp.fc1.weight')!.data;
+    expect(tuned).not.toEqual(model.tensors.get('image.blocks.0.mlp.fc1.weight')!.data);
+    expect(head.model.provenance.runs.map(({ kind }) => kind)).toEqual(['fit segment', 'fit segment']);
+  }, 60_000);
+
+  it('is refused with an encoder of another size', async () => {
+    const small = join(dir, 'small.safetensors');
+    await writeModel(small, newModel({ ...modelConfig('small'), layers: 1 }, 0));
+    await expect(readSegmentHead(join(dir, 'toy'), small)).rejects.toThrow(
+      /was fitted on an encoder of size nano \(width 192.*got one of small \(width 384/,
+    );
+    await expect(readSegmentHead(join(dir, 'nowhere'))).rejects.toThrow(
+      /must be a folder made by "precess fit segment"/,
+    );
+    await expect(
+      fitSegment(source, { ...base, side: [20, 24, 24], run: join(dir, 'odd'), steps: 1 }),
+    ).rejects.toThrow(/multiples of 8 voxels, got 20 × 24 × 24/);
+  });
+});
