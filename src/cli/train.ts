@@ -106,20 +106,34 @@ export function registerTraining(program: Command): void {
       '--text-encoder <dir>',
       'frozen text encoder: folder with tokenizer.json and model.onnx, as Hugging Face lays it out (default: an own one, trained)',
     )
+    .option(
+      '--study-series <n>',
+      'series of a study that are shown together: texts are matched with series and with whole studies',
+      wholeNumber('--study-series', 1, 64),
+      1,
+    )
     .option('--freeze-image', 'train the projections and the text encoder only')
     .addHelpText(
       'after',
       '\nExample:\n  precess align --corpus corpus --from runs/pre --run runs/align --size nano --steps 500 --batch 32' +
         '\n  precess align --corpus corpus --from runs/pre --run runs/minilm --text-encoder all-MiniLM-L6-v2 --steps 500',
     )
-    .action(async (flags: Flags & { from?: string; freezeImage?: boolean; textEncoder?: string }) => {
-      const { align } = await import('../train/run.js');
-      const { ALIGN } = await import('../train/align.js');
-      const recipe = { ...ALIGN, freezeImage: flags.freezeImage ?? false };
-      await work('align', flags, (options) =>
-        align({ ...options, recipe, ...(flags.from !== undefined && { from: flags.from }) }),
-      );
-    });
+    .action(
+      async (
+        flags: Flags & { from?: string; freezeImage?: boolean; textEncoder?: string; studySeries: number },
+      ) => {
+        const { align } = await import('../train/run.js');
+        const { ALIGN } = await import('../train/align.js');
+        const recipe = {
+          ...ALIGN,
+          freezeImage: flags.freezeImage ?? false,
+          studySeries: flags.studySeries,
+        };
+        await work('align', flags, (options) =>
+          align({ ...options, recipe, ...(flags.from !== undefined && { from: flags.from }) }),
+        );
+      },
+    );
 }
 
 function work(

@@ -12,6 +12,7 @@ import { keepTextEncoder, TEXT_ENCODER_FOLDER } from '../models/external-text.js
 import { SingleProcess, type Communicator } from '../mpi/index.js';
 import { onRankZero, threadsPerRank } from '../train/job.js';
 import { MODEL_FILE, openModel, writeModel, type ModelFile } from '../models/model-file.js';
+import { studyPoolOf } from '../models/study-pool.js';
 import { VectorPool, windowsOf } from '../models/windows.js';
 import { DEFAULT_MEMORY, openScanned } from '../train/loader.js';
 import type { BoxImage } from '../volume/streamed.js';
@@ -225,7 +226,7 @@ async function store(
     if (textEncoder !== null) await keepTextEncoder(textEncoder, join(partial, TEXT_ENCODER_FOLDER));
     const db = await connect(partial);
     try {
-      await writeImages(db, images);
+      await writeImages(db, images, studyPoolOf(model));
       const textRows = [...(texts ?? [])].map(([text, vector]) => ({ text, vector: Array.from(vector) }));
       if (textRows.length > 0) await db.createTable('texts', textRows);
     } finally {
@@ -324,7 +325,10 @@ export class Index {
   private async search(query: Query, options: SearchOptions): Promise<Hit[]> {
     const table = await this.db.openTable(IMAGES);
     try {
-      return await searchIndex(this.corpus, table, query, options);
+      return await searchIndex(this.corpus, table, query, {
+        ...options,
+        pool: studyPoolOf(this.encoder.model),
+      });
     } finally {
       table.close();
     }

@@ -6,6 +6,7 @@ import { SeenSet } from '../corpus/seen.js';
 import type { Series } from '../corpus/series.js';
 import { isRemote, openStore } from '../corpus/store.js';
 import { MODEL_FILE, openModel } from '../models/model-file.js';
+import { studyPoolOf } from '../models/study-pool.js';
 import { FOLDER } from './index-store.js';
 import { PROMPTS } from './prompts.js';
 import { quoted, removeImages } from './search-table.js';
@@ -47,13 +48,15 @@ export async function withdrawFromIndex(
   if (!(await stat(folder).catch(() => null))) return { images: 0, texts: 0, modelSaw: 0 };
   const model = join(folder, MODEL_FILE);
   const ids = gone.map(({ id }) => id);
-  const modelSaw = (await stat(model).catch(() => null)) === null ? 0 : await seenBy(model, ids);
+  const hasModel = (await stat(model).catch(() => null)) !== null;
+  const modelSaw = hasModel ? await seenBy(model, ids) : 0;
+  const pool = hasModel ? studyPoolOf(await openModel(model)) : null;
   const { connect } = await import('@lancedb/lancedb');
   const db = await connect(folder);
   let images: Removed;
   let texts: Removed = { removed: 0, left: 0 };
   try {
-    images = await removeImages(db, new Set(ids));
+    images = await removeImages(db, new Set(ids), pool);
     const stay = new Set([...kept.map(({ text }) => text), ...PROMPTS]);
     const lost = new Set(gone.map(({ text }) => text).filter((text) => !stay.has(text)));
     if ((await db.tableNames()).includes('texts')) texts = await removeTexts(db, lost);

@@ -2,6 +2,7 @@
 import type { Connection, Table } from '@lancedb/lancedb';
 import { arrowSchema, COLUMNS, loadArrow, toRow } from '../corpus/table.js';
 import type { Series } from '../corpus/series.js';
+import { studyVector, type StudyPool } from '../models/study-pool.js';
 
 export const IMAGES = 'images';
 /** From so many rows on, vectors are found by an approximate index; below, every one is compared. */
@@ -21,27 +22,25 @@ export function wordsOf({ text, report }: Pick<Series, 'text' | 'report'>): stri
   return [...new Set(parts.filter((part) => part !== undefined && part !== ''))].join('\n');
 }
 
-/** The unit vector of a study: the mean of its series' unit vectors, normalised. Order matters to the last bit. */
-export function studyVector(vectors: readonly Float32Array[]): Float32Array {
-  const sum = new Float64Array(vectors[0]!.length);
-  for (const vector of vectors) vector.forEach((v, d) => (sum[d]! += v));
-  const norm = Math.sqrt(sum.reduce((total, v) => total + v * v, 0));
-  // Series that cancel out have no direction; any will do.
-  return norm > 0 ? Float32Array.from(sum, (v) => v / norm) : vectors[0]!.slice();
-}
-
 /** studyId → vector of the study. */
-function studyVectors(rows: readonly { studyId: string; vector: Float32Array }[]): Map<string, Float32Array> {
+function studyVectors(
+  rows: readonly { studyId: string; vector: Float32Array }[],
+  pool: StudyPool | null,
+): Map<string, Float32Array> {
   const of = new Map<string, Float32Array[]>();
   for (const { studyId, vector } of rows) of.set(studyId, [...(of.get(studyId) ?? []), vector]);
-  return new Map([...of].map(([studyId, vectors]) => [studyId, studyVector(vectors)]));
+  return new Map([...of].map(([studyId, vectors]) => [studyId, studyVector(vectors, pool)]));
 }
 
 /**
- * Writes the table: a row a series with the columns that a filter may name, "words", "vector", and in "studyVector" the
+ * Writes the table; `pool` is that of the model, where it has one: a row a series with the columns that a filter may name, "words", "vector", and in "studyVector" the
  * vector of its study, so that one filter serves both levels.
  */
-export async function writeImages(db: Connection, rows: readonly IndexedSeries[]): Promise<void> {
+export async function writeImages(
+  db: Connection,
+  rows: readonly IndexedSeries[],
+  pool: StudyPool | null = null,
+): Promise<void> {
   const { Field, FixedSizeList, Float32, Schema, Utf8 } = loadArrow();
   const dim = rows[0]!.vector.length;
   const vectorField = (name: string) =>
@@ -53,7 +52,10 @@ export async function writeImages(db: Connection, rows: readonly IndexedSeries[]
     vectorField('vector'),
     vectorField('studyVector'),
   ]);
-  const studies = studyVectors(rows.map(({ series: { studyId }, vector }) => ({ studyId, vector })));
+  const studies = studyVectors(
+    rows.map(({ series: { studyId }, vector }) => ({ studyId, vector })),
+    pool,
+  );
   const table = await db.createEmptyTable(IMAGES, schema);
   try {
     for (let at = 0; at < rows.length; at += CHUNK)
@@ -167,6 +169,7 @@ export async function matchingRows(
 export async function removeImages(
   db: Connection,
   ids: ReadonlySet<string>,
+  pool: StudyPool | null = null,
 ): Promise<{ removed: number; left: number }> {
   const table = await db.openTable(IMAGES);
   try {
@@ -185,7 +188,10 @@ export async function removeImages(
         .where(touched.size > 0 ? `NOT (${named}) AND NOT (${ofThem})` : `NOT (${named})`)
         .toArrow();
       const again = touched.size > 0 ? await plainRows(table, fields, `${ofThem} AND NOT (${named})`) : [];
-      const vectors = studyVectors(again.map(({ studyId, vector }) => ({ studyId, vector })));
+      const vectors = studyVectors(
+        again.map(({ studyId, vector }) => ({ studyId, vector })),
+        pool,
+      );
       // Deleting only marks rows as gone in a file that keeps them; written anew, the table is without them.
       const fresh =
         rest.numRows === 0

@@ -2,9 +2,10 @@
 import type { Table } from '@lancedb/lancedb';
 import { allowed } from '../corpus/rights.js';
 import type { Series } from '../corpus/series.js';
+import { studyVector, type StudyPool } from '../models/study-pool.js';
 import { TaskError } from './error.js';
 import { fuse } from './search-fusion.js';
-import { matchingRows, nearestRows, quoted, studyVector, type Nearest } from './search-table.js';
+import { matchingRows, nearestRows, quoted, type Nearest } from './search-table.js';
 
 export interface Hit {
   /** Of the series; at the level of studies, of the study's series that fits best. */
@@ -26,6 +27,8 @@ export interface SearchOptions {
   readonly hybrid?: boolean;
   /** Compares every vector, also where there is an approximate index. */
   readonly exact?: boolean;
+  /** How the model of the index makes a study of its series; their mean unless given. */
+  readonly pool?: StudyPool | null;
 }
 
 export interface Query {
@@ -142,7 +145,9 @@ class Search {
     }
     return [...studies.values()]
       .flatMap(({ vectors, best }) =>
-        best === null ? [] : [{ series: best.series, score: cosine(vector, studyVector(vectors)) }],
+        best === null
+          ? []
+          : [{ series: best.series, score: cosine(vector, studyVector(vectors, this.options.pool)) }],
       )
       .sort((a, b) => b.score - a.score);
   }

@@ -1,9 +1,10 @@
 /** Alignment: image and text encoders are taught to agree about what belongs together. */
-import { gradients, Graph, mul, stopGradient, type Ranks, type Value } from '../graph/index.js';
+import { add, gradients, Graph, mul, stopGradient, type Ranks, type Value } from '../graph/index.js';
 import { imageBatch } from '../models/batch.js';
 import type { ExternalText } from '../models/external-text.js';
 import { imageInputs, textInputs } from '../models/inputs.js';
 import type { ModelConfig } from '../models/sizes.js';
+import { STUDY_SCOPE, studyPool } from '../models/study-pool.js';
 import { textEncoder, textVector } from '../models/text-encoder.js';
 import { imageSummary, imageVector, vit3d, type ImageInputs } from '../models/vit3d.js';
 import { Params, type Scope } from '../nn/index.js';
@@ -11,8 +12,9 @@ import type { Series } from '../corpus/series.js';
 import { claimsOf, factsOf, paraphrases } from '../text/paraphrases.js';
 import type { TextTokenizer } from '../text/tokenizer.js';
 import { Random } from '../volume/random.js';
-import type { TokenSet } from '../volume/tokens.js';
+import type { Scanned, TokenSet } from '../volume/tokens.js';
 import { sigmoidContrastiveLoss } from './contrast.js';
+import { studiesOf } from './crops.js';
 import { shareOf, shareOfStep, usable, type StepShare, type VolumeCache } from './loader.js';
 import type { Batch } from './loop.js';
 import { drawScanned, NO_AUGMENTATION, type Augmentation, type ViewSpec } from './views.js';
@@ -24,6 +26,11 @@ export interface AlignRecipe {
   readonly freezeImage: boolean;
   /** Share of texts whose header sentence is said in other words. */
   readonly paraphrase: number;
+  /**
+   * Series of a study that are shown together; 1 shows series alone. With more, a batch is made of studies, and texts are
+   * matched with series and with studies alike.
+   */
+  readonly studySeries: number;
 }
 
 /** Contrast is meaning here, so the gamma and bias changes are milder than in pretraining. */
@@ -39,6 +46,7 @@ export const ALIGN: AlignRecipe = {
   augmentation: { ...NO_AUGMENTATION, gamma: 0.15, bias: 0.15, noise: 0.1, missingSlices: 0.3 },
   freezeImage: false,
   paraphrase: 0.25,
+  studySeries: 1,
 };
 
 /** Words of the model's own text encoder, or the width of the vectors of a frozen one from elsewhere. */
@@ -73,16 +81,20 @@ function joint(scope: Scope, config: ModelConfig, features: { image: Value; text
   };
 }
 
-/** The parameters of both encoders and their projections. */
-export function alignParams(config: ModelConfig, side: TextSide, batch: number): Params {
+/** The parameters of both encoders and their projections; of the pool over a study's series where studies are shown. */
+export function alignParams(config: ModelConfig, side: TextSide, batch: number, studySeries = 1): Params {
   return Params.collect((graph, scope) => {
     const image = imageInputs(graph, 'any', 1, 4, config.samples);
-    joint(scope, config, summaries(scope, config, side, image, 1), batch);
+    const { images } = joint(scope, config, summaries(scope, config, side, image, 1), batch);
+    if (studySeries > 1)
+      studyPool(scope.child(STUDY_SCOPE), images, graph.input('member', 'float32', [1, 1]));
   });
 }
 
 /**
- * The program of one step: inputs `params`, the views, the texts and `pairs`; outputs `grads` and `loss`. With several
+ * The program of one step: inputs `params`, the views, the texts and `pairs`; outputs `grads` and `loss`. Where studies
+ * are shown, `member` says which views are of which study and `studyPairs` which texts are true of it, and the loss is
+ * the mean of `seriesLoss` and `studyLoss`. With several
  * ranks, `batch` is that of all, the inputs are this rank's share (its images against all texts in `pairs`), and the
  * outputs are parts that add up to those of the whole batch.
  */
@@ -110,7 +122,18 @@ export function alignStep(
     },
     wholeBatch,
   );
-  const loss = sigmoidContrastiveLoss(model.images, model.texts, model.logScale, model.bias, pairs);
+  const { images, texts, logScale, bias } = model;
+  let loss = sigmoidContrastiveLoss(images, texts, logScale, bias, pairs);
+  if (recipe.studySeries > 1) {
+    const studies = batch / recipe.studySeries;
+    const member = graph.input('member', 'float32', [studies, batch]);
+    const studyPairs = graph.input('studyPairs', 'float32', [studies, wholeBatch]);
+    const vectors = studyPool(scope.child(STUDY_SCOPE), images, member);
+    const studyLoss = sigmoidContrastiveLoss(vectors, texts, logScale, bias, studyPairs);
+    graph.output('seriesLoss', loss);
+    graph.output('studyLoss', studyLoss);
+    loss = mul(add(loss, studyLoss), 0.5);
+  }
   graph.output('grads', gradients(loss, [flat])[0]!);
   graph.output('loss', loss);
   return graph;
@@ -176,9 +199,13 @@ export function sayOf(series: Series, share: number, random: Random): Said {
   };
 }
 
+/** All that may be said of a series. */
+const knownOf = (one: Series): Set<string> =>
+  new Set([...clausesOf(one.text).flat(), ...claimsOf(factsOf(one))]);
+
 /** [images, texts] +1 where everything that is said is also so of the image, else -1. */
 export function saidPairs(series: readonly Series[], said: readonly Pick<Said, 'claims'>[]): Float32Array {
-  const known = series.map((one) => new Set([...clausesOf(one.text).flat(), ...claimsOf(factsOf(one))]));
+  const known = series.map(knownOf);
   return Float32Array.from(
     known.flatMap((set) => said.map(({ claims }) => (claims.every((claim) => set.has(claim)) ? 1 : -1))),
   );
@@ -199,9 +226,52 @@ async function textFeeds(
   return { 'text.features': features };
 }
 
+/** Keeps the draw of a study's series apart from those of their views. */
+const STUDY = 0x57d1;
+
+/** What is shown in one place of a batch; null in the places that a study has no series for. */
+type Slot = { readonly series: Series; readonly image: Scanned; readonly random: Random } | null;
+
+/** The places of a rank's share of a step: one a series, or `studySeries` for each study in turn. */
+async function slotsOf(
+  cache: VolumeCache,
+  series: readonly Series[],
+  studySeries: number,
+  at: StepShare,
+): Promise<Slot[]> {
+  const slots: Slot[] = [];
+  if (studySeries === 1) {
+    for (const { index, wanted } of shareOfStep(series, at)) {
+      const { prepared: image, series: found } = await usable(cache, series, wanted);
+      slots.push({ series: found, image, random: new Random(at.seed, at.step, index) });
+    }
+    return slots;
+  }
+  const studies = studiesOf(series);
+  const firsts = [...studies.values()].map((list) => list[0]!);
+  for (const { index, wanted } of shareOfStep(firsts, { ...at, batch: at.batch / studySeries })) {
+    const list = studies.get(wanted.studyId)!;
+    const order = new Random(at.seed, at.step, index, STUDY).sample(list.length, list.length);
+    const found: { series: Series; prepared: Scanned }[] = [];
+    for (const n of order) {
+      if (found.length === studySeries) break;
+      const prepared = await cache.get(list[n]!.id);
+      if (prepared) found.push({ series: list[n]!, prepared });
+    }
+    if (found.length === 0) found.push(await usable(cache, series, wanted));
+    for (let s = 0; s < studySeries; s++) {
+      const random = new Random(at.seed, at.step, index * studySeries + s);
+      const one = found[s];
+      slots.push(one ? { series: one.series, image: one.prepared, random } : null);
+    }
+  }
+  return slots;
+}
+
 /**
  * The feeds of a rank's share of a step, decided by (seed, step) and which series they are of. What the texts claim is
- * told to all ranks, so that each knows which of all texts are true of its images.
+ * told to all ranks, so that each knows which of all texts are true of its images. A place without a series has an empty
+ * text, takes part in no pair and is member of no study.
  */
 export async function alignBatch(
   cache: VolumeCache,
@@ -212,32 +282,67 @@ export async function alignBatch(
   at: StepShare,
 ): Promise<Batch> {
   const sets: TokenSet[] = [];
-  const shown: Series[] = [];
-  const said: Said[] = [];
-  for (const { index, wanted } of shareOfStep(series, at)) {
-    const { prepared, series: found } = await usable(cache, series, wanted);
-    const random = new Random(at.seed, at.step, index);
-    sets.push(await drawScanned(prepared, config.samples, recipe.view, recipe.augmentation, random));
-    shown.push(found);
-    said.push(sayOf(found, recipe.paraphrase, random));
+  const said: (Said | null)[] = [];
+  const slots = await slotsOf(cache, series, recipe.studySeries, at);
+  for (const slot of slots) {
+    sets.push(
+      slot
+        ? await drawScanned(slot.image, config.samples, recipe.view, recipe.augmentation, slot.random)
+        : noTokens(config.samples),
+    );
+    said.push(slot && sayOf(slot.series, recipe.paraphrase, slot.random));
   }
-  const texts = said.map(({ text }) => text);
+  const texts = said.map((one) => one?.text ?? '');
   const feeds: Batch['feeds'] = await textFeeds(words, texts, config.textLength);
   for (const [name, data] of Object.entries(imageBatch(sets, recipe.view.tokens, config.samples)))
     feeds[`view.${name}`] = data as Float32Array;
+  const groups = groupsOf(slots, recipe.studySeries);
+  if (recipe.studySeries > 1)
+    feeds.member = Float32Array.from(
+      groups.flatMap((group) => slots.map((slot) => (slot && group.includes(slot) ? 1 : 0))),
+    );
   return {
     feeds,
     tokens: sets.reduce((sum, set) => sum + set.count, 0),
-    ids: shown.map(({ id }) => id),
-    tell: Buffer.from(JSON.stringify(said.map(({ claims }) => claims))),
+    ids: slots.flatMap((slot) => (slot ? [slot.series.id] : [])),
+    tell: Buffer.from(JSON.stringify(said.map((one) => one && one.claims))),
     hear(all) {
-      const claims = all.flatMap((bytes) => JSON.parse(Buffer.from(bytes).toString()) as string[][]);
-      return {
-        pairs: saidPairs(
-          shown,
-          claims.map((one) => ({ claims: one })),
+      const claims = all.flatMap((bytes) => JSON.parse(Buffer.from(bytes).toString()) as (string[] | null)[]);
+      const pairs = slots.map((slot) => truthOf(slot ? [slot.series] : [], claims));
+      const studies = groups.map((group) =>
+        truthOf(
+          group.map(({ series: one }) => one),
+          claims,
         ),
+      );
+      return {
+        pairs: Float32Array.from(pairs.flat()),
+        ...(recipe.studySeries > 1 && { studyPairs: Float32Array.from(studies.flat()) }),
       };
     },
   };
+}
+
+const groupsOf = (slots: readonly Slot[], size: number): NonNullable<Slot>[][] =>
+  Array.from({ length: slots.length / size }, (_, g) =>
+    slots.slice(g * size, (g + 1) * size).filter((slot) => slot !== null),
+  );
+
+const noTokens = (samples: number): TokenSet => ({
+  count: 0,
+  patchMm: 16,
+  samples,
+  patches: new Float32Array(),
+  measured: new Uint8Array(),
+  valid: new Float32Array(),
+  positions: new Float32Array(),
+});
+
+/** Of each text, 1 where all it claims is so of one of the series, else -1; 0 where there is no text or no series. */
+function truthOf(series: readonly Series[], claims: readonly (readonly string[] | null)[]): number[] {
+  const known = series.map((one) => knownOf(one));
+  return claims.map((one) => {
+    if (one === null || known.length === 0) return 0;
+    return known.some((set) => one.every((claim) => set.has(claim))) ? 1 : -1;
+  });
 }

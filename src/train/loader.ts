@@ -122,7 +122,7 @@ export interface StepShare {
 export function shareOf(batch: number, size: number): number {
   if (batch % size !== 0)
     throw new TrainError(
-      `train: the batch must divide over the ranks and accumulated parts, got ${batch} series and ${size}; ` +
+      `train: the batch must divide over the ranks, accumulated parts and series of a study, got ${batch} series and ${size}; ` +
         `use a multiple of ${size}, e.g. --batch ${Math.ceil(batch / size) * size}`,
     );
   return batch / size;

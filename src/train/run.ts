@@ -332,11 +332,15 @@ async function alignWith(
     external ?? new TextTokenizer(start?.tokenizer ?? trainWordPiece(split.training.map(({ text }) => text)));
   const side = words instanceof TextTokenizer ? words.vocabSize : words.record;
   const { ranks, parts, part, at } = sharing(options);
-  const params = alignParams(config, side, part);
+  const { studySeries } = recipe;
+  shareOf(part, ranks.size * studySeries);
+  const params = alignParams(config, side, part, studySeries);
   const { seed } = options;
   const settings = {
     ...commonSettings('align', { ...options, learningRate: options.learningRate ?? 5e-4 }, split),
     freezeImage: recipe.freezeImage,
+    // Runs from before there was a choice show series alone.
+    ...(studySeries > 1 && { studySeries }),
     start: start ? { step: start.step, tokenizer: start.tokenizer !== null } : null,
     ...(external && { textEncoder: external.record }),
   };
@@ -346,7 +350,7 @@ async function alignWith(
     params,
     program: alignStep(params, config, side, recipe, part, ranks),
     parts,
-    losses: ['loss'],
+    losses: ['loss', ...(studySeries > 1 ? ['seriesLoss', 'studyLoss'] : [])],
     initial,
     teacher: false,
     ...(recipe.freezeImage && { trainable: trainable(params) }),

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { seriesSchema, type Series } from '../../src/corpus/series.js';
 import { SeriesTable } from '../../src/corpus/table.js';
 import { fuse } from '../../src/tasks/search-fusion.js';
+import { studyVector, type StudyPool } from '../../src/models/study-pool.js';
 import { searchIndex, type Hit, type Listed, type SearchOptions } from '../../src/tasks/search.js';
 import {
   IMAGES,
@@ -14,7 +15,6 @@ import {
   matchingRows,
   nearestRows,
   removeImages,
-  studyVector,
   writeImages,
 } from '../../src/tasks/search-table.js';
 import { Random } from '../../src/volume/random.js';
@@ -76,14 +76,14 @@ interface Made {
   close(): void;
 }
 
-async function indexOf(series: readonly Series[], seed = 1): Promise<Made> {
+async function indexOf(series: readonly Series[], seed = 1, pool: StudyPool | null = null): Promise<Made> {
   const dir = await folder();
   const rows = await SeriesTable.create(join(dir, 'corpus'));
   await rows.put(series.map((one) => ({ series: one, revision: 0, instances: 1 })));
   const random = new Random(seed);
   const all = series.map((one) => ({ series: one, vector: unit(random) }));
   const db = await connect(join(dir, 'index'));
-  await writeImages(db, all);
+  await writeImages(db, all, pool);
   const table = await db.openTable(IMAGES);
   const corpus: Listed = {
     list: async ({ where, limit } = {}) => (await rows.rows(where, limit)).map((row) => row.series),
@@ -259,6 +259,55 @@ describe('an index that its corpus has moved on from', () => {
     [...row.studyVector].forEach((v, d) => expect(v).toBeCloseTo(expected[d]!, 6));
     expect(await matchingRows(table, 'lipohaemarthrosis', { k: 5 })).toEqual([]);
     expect((await matchingRows(table, 'number 7', { k: 1 }))[0]!.id).toBe(index.all[7]!.series.id);
+    table.close();
+    index.close();
+  });
+});
+
+describe('studies of a model with a pool', () => {
+  it('are ranked by the attention over their series, also after a withdrawal', async () => {
+    // One hidden unit that looks at the first component: the weight of a series is exp(q tanh(w x₀ + b)).
+    const [w, b, q] = [2, 0.3, 3];
+    const weight = new Float32Array(DIM);
+    weight[0] = w;
+    const pool: StudyPool = { weight, bias: Float32Array.of(b), query: Float32Array.of(q) };
+    const index = await indexOf(
+      Array.from({ length: 30 }, (_, n) => oneSeries(n, {})),
+      3,
+      pool,
+    );
+    const query = unit(new Random(8));
+    const pooled = (all: Made['all']) =>
+      byStudy(
+        all.map(({ series, vector }) => {
+          const share = Math.exp(q * Math.tanh(w * vector[0]! + b));
+          return { series, vector: vector.map((v) => v * share) };
+        }),
+        query,
+      ).map(({ studyId, score }) => ({ studyId, score: expect.closeTo(score, 5) as number }));
+    const found = async (table: Table) =>
+      (await searchIndex(index.corpus, table, { vector: query }, { k: 100, level: 'study', pool })).map(
+        ({ series, score }) => ({ studyId: series.studyId, score }),
+      );
+    expect(await found(index.table)).toEqual(pooled(index.all));
+    expect(pooled(index.all)).not.toEqual(
+      byStudy(index.all, query).map(({ studyId, score }) => ({
+        studyId,
+        score: expect.closeTo(score, 5) as number,
+      })),
+    );
+    const gone = index.all[4]!.series.id;
+    await removeImages(index.db, new Set([gone]), pool);
+    await index.rows.erase(new Set([gone]));
+    const table = await index.db.openTable(IMAGES);
+    const left = index.all.filter(({ series }) => series.id !== gone);
+    expect(await found(table)).toEqual(pooled(left));
+    // What the nearest rows are looked for by is the pooled vector as well.
+    const [row] = (await table.query().where(`id = '${index.all[3]!.series.id}'`).toArray()) as [
+      { studyVector: Iterable<number> },
+    ];
+    const expected = studyVector([index.all[3]!.vector, index.all[5]!.vector], pool);
+    [...row.studyVector].forEach((v, d) => expect(v).toBeCloseTo(expected[d]!, 6));
     table.close();
     index.close();
   });

@@ -1,4 +1,4 @@
-// One rank of a training job on images made here: node job.mjs pretrain|joint|mae|align RUN STEPS [options as JSON].
+// One rank of a training job on images made here: node job.mjs pretrain|joint|mae|align|align-studies RUN STEPS [options as JSON].
 import { openCommunicator } from '../../dist/mpi/index.js';
 import { ALIGN } from '../../dist/train/align.js';
 import { MAE } from '../../dist/train/mae.js';
@@ -118,7 +118,11 @@ try {
     });
   else if (kind === 'mae')
     await pretrain({ ...common, objective: 'mae', maeRecipe: { ...MAE, view: view(24), visible: 10 } });
-  else await align({ ...common, recipe: { ...ALIGN, view: view(24) } });
+  else
+    await align({
+      ...common,
+      recipe: { ...ALIGN, view: view(24), studySeries: kind === 'align-studies' ? 2 : 1 },
+    });
   await ranks.finalize();
 } catch (error) {
   process.stderr.write(`${error.stack}\n`);

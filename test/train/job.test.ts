@@ -65,7 +65,7 @@ async function expectSame(one: string, other: string): Promise<void> {
   const [a, b] = [metrics(one), metrics(other)];
   expect(b.map(({ step }) => step)).toEqual(a.map(({ step }) => step));
   a.forEach((line, n) => {
-    for (const name of ['loss', 'dino', 'ibot', 'koleo', 'pixels'])
+    for (const name of ['loss', 'dino', 'ibot', 'koleo', 'pixels', 'studyLoss'])
       if (line[name] !== undefined)
         expect(Math.abs(b[n]![name]! / line[name] - 1), `${name} of step ${line.step!}`).toBeLessThan(2e-4);
     expect(Math.abs(b[n]!.gradNorm! / line.gradNorm! - 1)).toBeLessThan(1e-3);
@@ -102,13 +102,16 @@ describe.skipIf(skipped(!hasCommand('mpirun'), 'mpirun (openmpi-bin) is not inst
     }
   });
 
-  it.each(['align', 'mae', 'joint'])('does %s as one process does with the same batch', async (kind) => {
-    const [one, two] = [folder(`${kind}-1`), folder(`${kind}-2`)];
-    expect(alone(kind, one, 10)).toBe('');
-    const { status, stderr } = await runJob(2, [script, kind, two, '10']);
-    expect(status, stderr).toBe(0);
-    await expectSame(one, two);
-  });
+  it.each(['align', 'align-studies', 'mae', 'joint'])(
+    'does %s as one process does with the same batch',
+    async (kind) => {
+      const [one, two] = [folder(`${kind}-1`), folder(`${kind}-2`)];
+      expect(alone(kind, one, 10)).toBe('');
+      const { status, stderr } = await runJob(2, [script, kind, two, '10']);
+      expect(status, stderr).toBe(0);
+      await expectSame(one, two);
+    },
+  );
 
   it('refuses a batch that does not divide, on every rank', async () => {
     const { status, stderr } = await runJob(3, [script, 'pretrain', folder('uneven'), '2']);
