@@ -17,7 +17,7 @@ import {
 } from './shared.js';
 
 const KINDS = ['classes', 'ordinal', 'labels', 'number'] as const;
-const METHODS = ['logistic', 'knn'] as const;
+const METHODS = ['logistic', 'knn', 'attentive', 'lora', 'full'] as const;
 
 interface Options {
   readonly corpus: string;
@@ -30,6 +30,7 @@ interface Options {
   readonly method: (typeof METHODS)[number];
   readonly unlabeled?: string;
   readonly unlabeledRights?: string;
+  readonly steps?: number;
   readonly folds: number;
   readonly seed: number;
   readonly where?: string;
@@ -38,6 +39,9 @@ interface Options {
   readonly threads?: number;
   readonly json?: boolean;
 }
+
+/** Volumes kept for fine-tuning, which reads them at every step. */
+const HELD_BYTES = 2 ** 31;
 
 export function registerFit(program: Command): void {
   const fit = program.command('fit').description('Fit a head on the frozen encoder from a few labels.');
@@ -53,7 +57,13 @@ export function registerFit(program: Command): void {
     .option('--target <columns>', 'column to be told; several, separated by commas, are yes-or-no labels')
     .option('--kind <kind>', `${KINDS.join(', ')}; told from the values unless given`, oneOf('--kind', KINDS))
     .option('--order <classes>', 'classes of an ordinal target from low to high, separated by commas')
-    .option('--method <name>', 'logistic (linear probe) or knn', oneOf('--method', METHODS), 'logistic')
+    .option(
+      '--method <name>',
+      'logistic (linear probe) or knn; attentive (learned pooling of tokens), lora or full (fine-tuning) are trained',
+      oneOf('--method', METHODS),
+      'logistic',
+    )
+    .option('--steps <n>', 'steps of a method that is trained', wholeNumber('--steps', 1))
     .option(
       '--unlabeled <dir>',
       'learn from series without labels too: the same corpus, another one, or a folder of images',
@@ -108,6 +118,9 @@ async function classify(options: Options): Promise<void> {
     throw new UsageError('--order goes with --kind ordinal or classes');
   if (options.unlabeled !== undefined && options.method !== 'logistic')
     throw new UsageError('--unlabeled goes with --method logistic');
+  const trained = tasks.TRAINED.find((one) => one === options.method);
+  if (options.steps !== undefined && trained === undefined)
+    throw new UsageError(`--steps goes with --method ${tasks.TRAINED.join(', ')}`);
   const unlabeledIn = await checkUnlabeled(options);
   const model = await openModel(options.model);
   const corpus = await Corpus.open(options.corpus);
@@ -171,17 +184,50 @@ async function classify(options: Options): Promise<void> {
       log(
         'fit: whose those are is not known: images (never labels) of patients that are predicted may be among them',
       );
-    const { predictions } = tasks.crossPredict(cases, target, { method, folds, seed });
+    const byMethod = async () => {
+      if (method === 'logistic' || method === 'knn') {
+        const { predictions } = tasks.crossPredict(cases, target, { method, folds, seed });
+        return { predictions, fitted: { head: tasks.fitHead(cases, target, method, seed), model } };
+      }
+      const prepared = tasks.holding((id) => corpus.volume(id), HELD_BYTES);
+      const steps = progress('training', 1);
+      return tasks
+        .fitTrained(
+          method,
+          model,
+          {
+            features: seen.map((n) => features.get(labelled.series[n]!.id)!),
+            patients: cases.patients,
+            prepared: (n) => prepared(labelled.series[seen[n]!]!.id),
+          },
+          target,
+          {
+            ...{ folds, seed, patchMm, maxTokens, signal: stop.signal },
+            ...(threads !== undefined && { threads }),
+            ...(options.steps !== undefined && { steps: options.steps }),
+            onStep: (done, total, loss) => {
+              steps.total(total);
+              steps.update(done, `loss ${loss.toFixed(3)}`);
+            },
+          },
+        )
+        .catch((error: unknown) => {
+          throw stop.signal.aborted ? new Interrupted('fit: stopped; nothing was written') : error;
+        })
+        .finally(() => steps.stop());
+    };
+    const { predictions, fitted } = await byMethod();
     const units = seen.map((n) => labelled.units[n]!);
     const outcomes = joinUnits(predictions, target.values, units, cases.patients);
     const metrics = taskScores(target, outcomes, { seed });
-    const head = tasks.fitHead(cases, target, method, seed);
     const learnt = { method, seed, kind, names, level: labelled.level };
     const taught = [...seen.map((n) => labelled.series[n]!), ...(unlabeled?.taught ?? [])];
     const provenance = provenanceOf('fit', learnt, taught, model.provenance);
     await registerWith(corpus.dir, provenance, options.out, false, log);
-    const of = { ...model, provenance };
-    await tasks.writeHead(options.out, { head, level: labelled.level, patchMm, maxTokens, model: of });
+    await tasks.writeHead(options.out, {
+      ...{ ...fitted, level: labelled.level, patchMm, maxTokens },
+      model: { ...fitted.model, provenance },
+    });
 
     const document = {
       suite: 'classify',

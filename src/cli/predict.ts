@@ -1,6 +1,7 @@
 /** `precess predict`: what a fitted head says of images. */
 import { rename, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
+import type { Features } from '../models/encoder.js';
 import type { Prediction } from '../tasks/classify/head.js';
 import {
   CliError,
@@ -56,11 +57,12 @@ async function predict(src: string | undefined, options: Options): Promise<void>
     throw new UsageError('--where goes with --corpus');
   if (options.out !== undefined && !/\.(csv|json)$/i.test(options.out))
     throw new UsageError(`--out is a .csv or .json file, got "${options.out}"`);
-  const [{ featuresOf, predictHead, readHead }, { Encoder, tokensFor }, { Prepared }] = await Promise.all([
-    import('../tasks/classify/index.js'),
-    import('../models/encoder.js'),
-    import('../volume/tokens.js'),
-  ]);
+  const [{ featuresOf, predictHead, readHead, vectorOf }, { Encoder, tokensFor }, { Prepared }] =
+    await Promise.all([
+      import('../tasks/classify/index.js'),
+      import('../models/encoder.js'),
+      import('../volume/tokens.js'),
+    ]);
   const fitted = await readHead(options.head);
   const { head, patchMm, maxTokens } = fitted;
   const encoder = await Encoder.open(
@@ -69,9 +71,9 @@ async function predict(src: string | undefined, options: Options): Promise<void>
   );
   const stop = interruption('stopping; press Ctrl-C again to stop at once');
   const rows: Row[] = [];
-  const row = (id: string, summary: Float32Array): Row => ({
+  const row = (id: string, features: Features): Row => ({
     id,
-    ...say(head.names, predictHead(head, summary), head.kind),
+    ...say(head.names, predictHead(head, vectorOf(fitted, features)), head.kind),
   });
   try {
     if (src !== undefined) {
@@ -79,7 +81,7 @@ async function predict(src: string | undefined, options: Options): Promise<void>
       for await (const { id, volume } of openImages(src, log)) {
         const tokens = tokensFor(new Prepared(volume), encoder.config.samples, { patchMm, maxTokens });
         const [features] = await encoder.features([tokens]);
-        rows.push(row(id, features!.summary));
+        rows.push(row(id, features!));
       }
     } else {
       const { Corpus, requireUse } = await import('../corpus/index.js');
@@ -101,7 +103,7 @@ async function predict(src: string | undefined, options: Options): Promise<void>
         }).finally(() => bar.stop());
         for (const { id } of series) {
           const found = features.get(id);
-          if (found !== undefined) rows.push(row(id, found.summary));
+          if (found !== undefined) rows.push(row(id, found));
         }
       } finally {
         corpus.close();

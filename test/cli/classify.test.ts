@@ -144,6 +144,23 @@ describe('precess fit classify and predict', () => {
     );
   });
 
+  it.each(['attentive', 'lora'])('trains a head that predict uses, %s', async (method) => {
+    const some = series.filter(
+      ({ patientId }, n) => series.findIndex((s) => s.patientId === patientId) === n,
+    );
+    const file = await labels(`${method}.csv`, [
+      'series,half',
+      ...some.slice(0, 8).map(({ id }, n) => `${id},${n % 2}`),
+    ]);
+    const head = join(dir, method);
+    const cheap = ['--folds', '2', '--patch-mm', '32', '--steps', '2'];
+    const fitted = await json<Fitted>(...fit('--labels', file, '--out', head, '--method', method, ...cheap));
+    expect(fitted).toMatchObject({ kind: 'classes', series: 8 });
+    const one = await json<Predicted>('predict', join(dir, 'in', 'patient-00003'), '--head', head);
+    for (const { probabilities } of one.predictions)
+      expect(probabilities['0']! + probabilities['1']!).toBeCloseTo(1, 6);
+  });
+
   it('refuses labels that match nothing, one class, and classes of one patient', async () => {
     const out = ['--out', join(dir, 'none')];
     const nobody = await labels('nobody.csv', ['patient,y', 'pt-a,1', 'pt-b,0']);
@@ -164,5 +181,10 @@ describe('precess fit classify and predict', () => {
     expectFailure(await precess('predict', 'a', '--head', 'x', '--out', 'b.txt'), 2, /\.csv or \.json/);
     expectFailure(await precess('predict', 'a', '--head', join(dir, 'nothing')), 1, /made by "precess fit"/);
     expectFailure(await precess(...fit('--labels', 'x', '--out', 'y', '--order', 'a,b')), 2, /--order/);
+    expectFailure(
+      await precess(...fit('--labels', 'x', '--out', 'y', '--steps', '5')),
+      2,
+      /--method attentive/,
+    );
   });
 });

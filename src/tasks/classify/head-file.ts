@@ -5,6 +5,9 @@ import { z } from 'zod';
 import { MODEL_FILE, openModel, writeModel, type ModelFile } from '../../models/model-file.js';
 import { readSafetensors, writeSafetensors, type NamedTensor } from '../../models/safetensors.js';
 import { TaskError } from '../error.js';
+import type { Features } from '../../models/encoder.js';
+import { poolTokens, type Pool } from './attentive-pool.js';
+import { withAdapter, type Adapter } from './finetune.js';
 import type { Head } from './head.js';
 import type { Level } from './labels.js';
 
@@ -17,12 +20,22 @@ export interface FittedHead {
   /** How the encoder cut the images. */
   readonly patchMm: number;
   readonly maxTokens: number;
+  /** The encoder that reads the images; for an adapter that is to be written, the one that it adapts. */
   readonly model: ModelFile;
+  /** What pools the tokens for the head; without it the head reads the summary. */
+  readonly pool?: Pool;
+  /** What LoRA has learnt; merged into the model where a head is read. */
+  readonly adapter?: Adapter;
 }
 
-const FORMAT = 1;
+/** What a fitted head reads of an image's features. */
+export const vectorOf = ({ pool }: Pick<FittedHead, 'pool'>, features: Features): Float32Array =>
+  pool ? poolTokens(pool, features.tokens) : features.summary;
+
+/** 1 knows neither pool nor adapter; a head without them is still written so. */
+const FORMAT = 2;
 const metadataSchema = z.object({
-  format: z.literal(FORMAT),
+  format: z.literal([1, FORMAT]),
   level: z.enum(['series', 'study', 'patient']),
   patchMm: z.number(),
   maxTokens: z.number(),
@@ -30,18 +43,24 @@ const metadataSchema = z.object({
     kind: z.enum(['classes', 'ordinal', 'labels', 'number']),
     names: z.array(z.string()),
   }),
+  pool: z.custom<Pool>().optional(),
+  adapter: z.custom<Adapter>().optional(),
 });
 
 /** Writes the head and its encoder into `folder`, which is made where it is missing. */
 export async function writeHead(folder: string, fitted: FittedHead): Promise<void> {
-  const { head, level, patchMm, maxTokens, model } = fitted;
+  const { head, level, patchMm, maxTokens, model, pool, adapter } = fitted;
+  const format = pool || adapter ? FORMAT : 1;
   const tensors: NamedTensor[] = [];
-  const json = JSON.stringify({ format: FORMAT, level, patchMm, maxTokens, head }, (_, value: unknown) => {
-    if (!(value instanceof Float64Array || value instanceof Float32Array)) return value;
-    const name = `t${tensors.length}`;
-    tensors.push({ name, shape: [value.length], data: Float32Array.from(value) });
-    return { tensor: name, bits: value.BYTES_PER_ELEMENT * 8 };
-  });
+  const json = JSON.stringify(
+    { format, level, patchMm, maxTokens, head, pool, adapter },
+    (_, value: unknown) => {
+      if (!(value instanceof Float64Array || value instanceof Float32Array)) return value;
+      const name = `t${tensors.length}`;
+      tensors.push({ name, shape: [value.length], data: Float32Array.from(value) });
+      return { tensor: name, bits: value.BYTES_PER_ELEMENT * 8 };
+    },
+  );
   await mkdir(folder, { recursive: true });
   await writeModel(join(folder, MODEL_FILE), model);
   // The head comes last: a folder with it is whole.
@@ -71,15 +90,38 @@ export async function readHead(folder: string): Promise<FittedHead> {
   const parsed = metadataSchema.safeParse(value);
   if (!parsed.success)
     throw new TaskError(
-      `head: ${path} must be a head of format ${FORMAT} (${parsed.error.issues[0]?.path.join('.') ?? ''}: ` +
+      `head: ${path} must be a head of format ${FORMAT} or 1 (${parsed.error.issues[0]?.path.join('.') ?? ''}: ` +
         `${parsed.error.issues[0]?.message ?? ''}); fit it again with this version`,
     );
-  const { level, patchMm, maxTokens } = parsed.data;
+  const { level, patchMm, maxTokens, pool, adapter } = parsed.data;
+  const head = parsed.data.head as unknown as Head;
+  const base = await openModel(join(folder, MODEL_FILE));
+  checkWidth(path, head, pool, base);
   return {
-    head: parsed.data.head as unknown as Head,
+    head,
     level,
     patchMm,
     maxTokens,
-    model: await openModel(join(folder, MODEL_FILE)),
+    model: adapter ? withAdapter(base, adapter) : base,
+    ...(pool && { pool }),
   };
+}
+
+/** @throws TaskError when the encoder beside a head makes features of another width than it reads. */
+function checkWidth(path: string, head: Head, pool: Pool | undefined, { config }: ModelFile): void {
+  const width = pool ? config.embedDim : 2 * config.embedDim;
+  const reads = pool ? pool.tensors['norm.scale']!.length : widthOf(head);
+  if (reads !== null && reads !== width)
+    throw new TaskError(
+      `head: ${path} reads features ${reads} wide, but the encoder beside it (${config.size}) makes ${width}; put back the ` +
+        `${MODEL_FILE} that it was fitted with, or fit it again`,
+    );
+}
+
+function widthOf(head: Head): number | null {
+  if (head.kind === 'number') return head.model.mean.length;
+  const first =
+    head.kind === 'classes' ? head.classifier : head.kind === 'labels' ? head.each[0] : head.steps[0];
+  if (first === undefined) return null;
+  return first.method === 'logistic' ? first.model.mean.length : (first.references[0]?.vector.length ?? null);
 }

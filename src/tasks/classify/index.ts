@@ -1,6 +1,6 @@
 /** Classes, labels and numbers from frozen features. */
 export { featuresOf, type FeatureOptions } from './features.js';
-export { readHead, writeHead, type FittedHead } from './head-file.js';
+export { readHead, vectorOf, writeHead, type FittedHead } from './head-file.js';
 export {
   checkPatients,
   crossFit,
@@ -15,4 +15,5 @@ export {
   type Target,
   type Unlabelled,
 } from './head.js';
+export { fitTrained, holding, TRAINED, type TrainedBy } from './trained.js';
 export { readLabels, type Labelled, type LabelOptions, type Level } from './labels.js';
