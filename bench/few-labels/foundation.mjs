@@ -1,0 +1,110 @@
+// A frozen encoder with a linear probe beside a 3D CNN trained from scratch (PyTorch, peer.py) and hand-made intensity
+// features with the same probe, on the same labels and test patients: balanced accuracy for 5, 10 and 20 labels a
+// class, and how many labels each needs to come as far as the encoder does with 10.
+//   node bench/few-labels/foundation.mjs --corpus DIR --model RUN|untrained --python PYTHON [--limit 300] [--out FILE.json]
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { drawFew, GRID, LABELS, labelled, mean, openEncoder, readCases, scoreOf } from './cases.mjs';
+
+const { values } = parseArgs({
+  options: {
+    corpus: { type: 'string' },
+    model: { type: 'string' },
+    python: { type: 'string', default: 'python3' },
+    limit: { type: 'string', default: '300' },
+    draws: { type: 'string', default: '3' },
+    out: { type: 'string' },
+  },
+});
+const dist = (path) => new URL(`../../dist/${path}`, import.meta.url).href;
+const { fitLogistic, balancedWeights } = await import(dist('tasks/classify/logistic.js'));
+const { decides } = await import(dist('tasks/classify/semi.js'));
+
+const COUNTS = [5, 10, 20];
+const SYSTEMS = ['encoder', 'hand', 'cnn'];
+const L2 = 0.1;
+const encoder = await openEncoder(values.model);
+const cases = await readCases(values.corpus, encoder, {
+  limit: Number(values.limit),
+  hand: true,
+  grid: true,
+});
+await encoder.close();
+cases.forEach((one, n) => (one.n = n));
+
+/** One fit each: names, training cases with their classes, test cases. */
+const jobs = [];
+for (const field of Object.keys(LABELS)) {
+  const data = labelled(field, cases, 36);
+  if (data.names.length < 2) continue;
+  for (const labels of COUNTS)
+    for (let draw = 0; draw < Number(values.draws); draw++) {
+      const { few, truth, test } = drawFew(data, labels, draw);
+      jobs.push({ field, labels, draw, names: data.names, few, truth, test });
+    }
+}
+
+function byProbe({ names, few, truth, test }, feature) {
+  const model = fitLogistic(few.map(feature), truth, names.length, {
+    l2: L2,
+    caseWeights: balancedWeights(truth, names.length),
+    tolerance: 1e-4,
+  });
+  return scoreOf(names, test, (one) => decides(model, feature(one)));
+}
+
+const dir = await mkdtemp(join(tmpdir(), 'precess-few-'));
+const grids = new Float32Array(cases.length * GRID ** 3);
+cases.forEach(({ grid }, n) => grids.set(grid, n * GRID ** 3));
+await writeFile(join(dir, 'grids.f32'), new Uint8Array(grids.buffer));
+const told = jobs.map(({ names, few, truth, test, draw }) => ({
+  classes: names.length,
+  train: few.map(({ n }) => n),
+  truth,
+  test: test.map(({ n }) => n),
+  seed: draw,
+}));
+await writeFile(join(dir, 'jobs.json'), JSON.stringify({ grid: GRID, jobs: told }));
+const peer = fileURLToPath(new URL('peer.py', import.meta.url));
+const answers = JSON.parse(
+  execFileSync(values.python, [peer, dir], { stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 2 ** 28 }),
+);
+await rm(dir, { recursive: true, force: true });
+
+const rows = [];
+jobs.forEach((job, j) => {
+  const place = new Map(job.test.map((one, n) => [one, n]));
+  rows.push({
+    field: job.field,
+    labels: job.labels,
+    encoder: byProbe(job, ({ whole }) => whole),
+    hand: byProbe(job, ({ hand }) => hand),
+    cnn: scoreOf(job.names, job.test, (one) => answers[j][place.get(one)]),
+  });
+});
+
+const at = (field, labels, system) =>
+  mean(rows.filter((row) => row.field === field && row.labels === labels).map((row) => row[system]));
+/** Labels a class at which the curve of means reaches a score, between the counts along the logarithm of them. */
+function needed(field, system, score) {
+  for (const [k, labels] of COUNTS.entries()) {
+    const here = at(field, labels, system);
+    if (here < score) continue;
+    if (k === 0) return `≤ ${labels}`;
+    const before = at(field, COUNTS[k - 1], system);
+    const share = (score - before) / (here - before);
+    return String(Math.ceil(COUNTS[k - 1] * (labels / COUNTS[k - 1]) ** share));
+  }
+  return `> ${COUNTS.at(-1)}`;
+}
+for (const field of new Set(rows.map((row) => row.field)))
+  for (const system of SYSTEMS)
+    process.stdout.write(
+      `| ${field} | ${system} | ${COUNTS.map((labels) => at(field, labels, system).toFixed(3)).join(' | ')} | ` +
+        `${needed(field, system, at(field, 10, 'encoder'))} |\n`,
+    );
+if (values.out !== undefined) await writeFile(values.out, `${JSON.stringify(rows, null, 2)}\n`);
