@@ -1,4 +1,7 @@
-/** The CPU: resident tensors are arrays of the thread, and runs write into them directly. */
+/**
+ * The CPU: resident tensors are arrays of the thread, and runs write into them directly. CUDA by the same way: programs run
+ * on the GPU, and what goes in and out of them lies in this memory, since onnxruntime-node binds no CUDA buffers.
+ */
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { DType, TypedArray } from '../graph/index.js';
 import {
@@ -36,15 +39,21 @@ const SESSION = {
   intra_op: { spin_duration_us: '50' },
 } as const;
 
+/** Where a program runs: what CUDA has no kernel for, on the CPU. */
+export const providersOf = (kind: 'cpu' | 'cuda'): string[] => (kind === 'cuda' ? ['cuda', 'cpu'] : ['cpu']);
+
 export class CpuBackend implements Backend {
   readonly #programs = new Map<number, Loaded>();
   readonly #buffers = new Map<number, Resident>();
 
-  constructor(readonly threads: number) {}
+  constructor(
+    readonly threads: number,
+    readonly kind: 'cpu' | 'cuda' = 'cpu',
+  ) {}
 
   async load({ program, model, options, ours }: LoadRequest): Promise<ProgramInfo> {
     const session = await createSession(model, {
-      executionProviders: ['cpu'],
+      executionProviders: providersOf(this.kind),
       intraOpNumThreads: this.threads,
       interOpNumThreads: 1,
       extra: { session: SESSION },

@@ -2,7 +2,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { sizeOf, type DType, type Graph, type TensorInfo, type TypedArray } from '../graph/index.js';
+import { add, Graph, sizeOf, type DType, type TensorInfo, type TypedArray } from '../graph/index.js';
 import type {
   Answer,
   DeviceKind,
@@ -81,6 +81,20 @@ export async function openDevice(options: DeviceOptions): Promise<Device> {
   process.env.ORT_DISABLE_TELEMETRY = '1';
   const device = new WorkerDevice({ kind: options.kind, threads });
   // A CPU is always there. Whether there is a GPU shows when it is first used.
+  if (options.kind === 'cuda') {
+    try {
+      const one = await device.load(probe());
+      await one.free();
+    } catch (error) {
+      await device.close();
+      throw new RuntimeError(
+        'openDevice: CUDA must be available, but ONNX Runtime cannot load its CUDA provider here; it needs an NVIDIA GPU ' +
+          "with its driver, CUDA 12 with cuDNN 9, and the provider's library, which " +
+          '"node node_modules/onnxruntime-node/script/install.js --onnxruntime-node-install=cuda12" fetches on 64-bit Linux; or use --device cpu',
+        { cause: error },
+      );
+    }
+  }
   if (options.kind === 'webgpu') {
     try {
       await (await device.buffer('float32', [1])).free();
@@ -92,6 +106,14 @@ export async function openDevice(options: DeviceOptions): Promise<Device> {
     }
   }
   return device;
+}
+
+/** The smallest program: loading it shows whether a provider is there. */
+function probe(): Graph {
+  const graph = new Graph('probe');
+  const x = graph.input('x', 'float32', [1]);
+  graph.output('y', add(x, x));
+  return graph;
 }
 
 /** Cores that compute: two hardware threads of one core add nothing to matrix products. */

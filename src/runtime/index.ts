@@ -9,4 +9,5 @@ export {
   type RunInput,
   type RunOptions,
 } from './device.js';
+export { DEVICE_KINDS } from './protocol.js';
 export type { DeviceKind, DeviceOptions, HostInput, LoadOptions } from './protocol.js';

@@ -1,7 +1,8 @@
 /** What the device's thread and its caller say to each other. */
 import type { DType, TensorInfo, TypedArray } from '../graph/index.js';
 
-export type DeviceKind = 'cpu' | 'webgpu';
+export const DEVICE_KINDS = ['cpu', 'webgpu', 'cuda'] as const;
+export type DeviceKind = (typeof DEVICE_KINDS)[number];
 
 export interface DeviceOptions {
   readonly kind: DeviceKind;

@@ -9,9 +9,9 @@ if (port === null) throw new Error('internal: the worker must be started as a th
 const { kind, threads } = workerData as WorkerData;
 
 const backend: Backend =
-  kind === 'cpu'
-    ? new (await import('./cpu.js')).CpuBackend(threads)
-    : new (await import('./webgpu.js')).WebgpuBackend();
+  kind === 'webgpu'
+    ? new (await import('./webgpu.js')).WebgpuBackend()
+    : new (await import('./cpu.js')).CpuBackend(threads, kind);
 
 function handle(request: Request): Promise<Answer> {
   switch (request.op) {
