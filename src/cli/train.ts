@@ -4,6 +4,7 @@ import { withRanks } from './ranks.js';
 import type { RunOptions } from '../train/run.js';
 import type { StepMetrics } from '../train/loop.js';
 import { MODEL_SIZES } from '../models/sizes.js';
+import { DEVICE_KINDS, type DeviceKind } from '../runtime/protocol.js';
 import {
   byteSize,
   decimal,
@@ -33,7 +34,7 @@ interface Flags {
   checkpointEvery: number;
   probeEvery: number;
   threads?: number;
-  device: 'cpu' | 'webgpu';
+  device: DeviceKind;
   memory?: number;
   json?: boolean;
 }
@@ -54,7 +55,7 @@ function withRunOptions(command: Command): Command {
     .option('--checkpoint-every <n>', 'steps between checkpoints', wholeNumber('--checkpoint-every', 1), 50)
     .option('--probe-every <n>', 'steps between kNN probes', wholeNumber('--probe-every', 1), 50)
     .option('--threads <n>', 'threads (default: the cores)', wholeNumber('--threads', 1))
-    .option('--device <name>', 'cpu or webgpu', oneOf('--device', ['cpu', 'webgpu']), 'cpu')
+    .option('--device <name>', 'cpu, webgpu or cuda', oneOf('--device', DEVICE_KINDS), 'cpu')
     .option(
       '--memory <size>',
       'what volumes may take, e.g. 4GB; larger ones are read by crop (default: 2GB)',
@@ -161,6 +162,12 @@ function work(
         ...(flags.memory !== undefined && { cacheBytes: flags.memory }),
         signal,
         warn: ranks.size === 1 ? log : (message) => log(`rank ${ranks.rank}: ${message}`),
+        onEpoch({ epoch, steps, loss, seconds, waitShare }) {
+          log(
+            `epoch ${epoch}: ${steps} steps in ${seconds.toFixed(0)} s, mean loss ${loss.toFixed(3)}, ` +
+              `${(100 * waitShare).toFixed(1)} % of the time waiting for data`,
+          );
+        },
         onStep(metrics) {
           last = metrics;
           bar.update(

@@ -89,12 +89,28 @@ export interface TrainOptions {
   /** When it fires on any rank, all stop after the present step and a checkpoint is written. */
   readonly signal?: AbortSignal;
   readonly onStep?: (metrics: StepMetrics) => void;
+  /** Steps in which the whole corpus is gone through once, which need not be a whole number; for `onEpoch`. */
+  readonly stepsPerEpoch?: number;
+  /** Called after the step that ends an epoch, and after the last one. */
+  readonly onEpoch?: (summary: EpochSummary) => void;
   /** Called once the run folder is this run's, before anything is learnt. */
   readonly onStart?: () => Promise<void>;
 }
 
 /** One line of metrics.jsonl. */
 export type StepMetrics = { readonly step: number; readonly loss: number } & Readonly<Record<string, number>>;
+
+/** Of the steps of one epoch that this process has done. */
+export interface EpochSummary {
+  /** From 1. */
+  readonly epoch: number;
+  readonly steps: number;
+  /** Mean over the steps. */
+  readonly loss: number;
+  readonly seconds: number;
+  /** Share of the time in which the device waited for data. */
+  readonly waitShare: number;
+}
 
 export interface TrainResult {
   /** Steps behind the last checkpoint. */
@@ -166,6 +182,7 @@ async function trainFrom(
       batch.catch(() => undefined);
       return batch;
     };
+    const epochs = new EpochTally(options);
     let next = stopped ? null : prepare(step * parts);
     while (next && step < steps && !stopped) {
       const began = performance.now();
@@ -232,6 +249,7 @@ async function trainFrom(
         };
         log.write(`${JSON.stringify(metrics)}\n`);
         options.onStep?.(metrics);
+        epochs.add(metrics, waited / 1000, seconds, stopped);
       }
       if (step % options.checkpointEvery === 0 && step < steps) {
         await save(step);
@@ -244,6 +262,33 @@ async function trainFrom(
   } finally {
     log?.destroy();
     await device.close();
+  }
+}
+
+/** Adds steps up to epochs. */
+class EpochTally {
+  private sums = { steps: 0, loss: 0, seconds: 0, waited: 0 };
+
+  constructor(private readonly options: Pick<TrainOptions, 'steps' | 'stepsPerEpoch' | 'onEpoch'>) {}
+
+  add({ step, loss }: StepMetrics, waited: number, seconds: number, isLast: boolean): void {
+    const { sums, options } = this;
+    sums.steps++;
+    sums.loss += loss;
+    sums.seconds += seconds;
+    sums.waited += waited;
+    const { stepsPerEpoch = Infinity, onEpoch } = options;
+    const epochOf = (n: number): number => Math.floor(n / stepsPerEpoch + 1e-9);
+    const before = epochOf(step - 1);
+    if (epochOf(step) === before && step < options.steps && !isLast) return;
+    onEpoch?.({
+      epoch: before + 1,
+      steps: sums.steps,
+      loss: sums.loss / sums.steps,
+      seconds: sums.seconds,
+      waitShare: sums.waited / sums.seconds,
+    });
+    this.sums = { steps: 0, loss: 0, seconds: 0, waited: 0 };
   }
 }
 

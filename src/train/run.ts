@@ -11,12 +11,13 @@ import type { Provenance } from '../models/provenance.js';
 import type { NamedTensor } from '../models/safetensors.js';
 import { modelConfig, ModelError, type ModelConfig } from '../models/sizes.js';
 import type { Params } from '../nn/index.js';
+import type { DeviceKind } from '../runtime/index.js';
 import { TextTokenizer, trainWordPiece } from '../text/tokenizer.js';
 import { ALIGN, alignBatch, alignParams, alignStep, type AlignRecipe } from './align.js';
 import { threadsPerRank } from './job.js';
 import { DEFAULT_MEMORY, shareOf, TrainError, VolumeCache, type VolumeSource } from './loader.js';
 import { MAE, maeBatch, maeParams, maeStep, type MaeRecipe } from './mae.js';
-import { train, type Objective, type StepMetrics, type TrainResult } from './loop.js';
+import { train, type EpochSummary, type Objective, type StepMetrics, type TrainResult } from './loop.js';
 import { pretrainBatch, studiesOf } from './crops.js';
 import {
   JOINT,
@@ -58,11 +59,13 @@ export interface RunOptions {
   readonly checkpointEvery?: number;
   readonly probeEvery?: number;
   readonly threads?: number;
-  readonly device?: 'cpu' | 'webgpu';
+  readonly device?: DeviceKind;
   /** Bytes that volumes may take: half of them for what is kept between steps, see VolumeCache. */
   readonly cacheBytes?: number;
   readonly signal?: AbortSignal;
   readonly onStep?: (metrics: StepMetrics) => void;
+  /** Called each time the corpus has been gone through, and after the last step. */
+  readonly onEpoch?: (summary: EpochSummary) => void;
   readonly warn?: (message: string) => void;
 }
 
@@ -184,8 +187,20 @@ async function loopOptions(
   settings: Record<string, unknown>,
   provenance: Provenance,
   momentum: readonly [number, number],
+  seriesCount: number,
 ) {
-  const { run, steps, resume = false, signal, onStep, corpus, warn = () => undefined, ranks } = options;
+  const {
+    run,
+    steps,
+    resume = false,
+    signal,
+    onStep,
+    onEpoch,
+    batch,
+    corpus,
+    warn = () => undefined,
+    ranks,
+  } = options;
   const threads = options.threads ?? (ranks && (await threadsPerRank(ranks)));
   return {
     async onStart() {
@@ -209,6 +224,7 @@ async function loopOptions(
     ...(ranks && { ranks }),
     ...(signal && { signal }),
     ...(onStep && { onStep }),
+    ...(onEpoch && { onEpoch, stepsPerEpoch: seriesCount / batch }),
   };
 }
 
@@ -250,7 +266,10 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
   };
   // A teacher that keeps 99 % of itself a step would, in a short run, end as it began.
   const momentum = Math.min(0.996, Math.max(0.9, 1 - 8 / steps));
-  return train(objective, await loopOptions(options, settings, provenance, [momentum, 1]));
+  return train(
+    objective,
+    await loopOptions(options, settings, provenance, [momentum, 1], split.training.length),
+  );
 }
 
 /** What the objectives of pretraining are made from. */
@@ -367,7 +386,7 @@ async function alignWith(
       probe: knnProbe(params, config, cache, split.training, split.heldOut),
     }),
   };
-  const loop = await loopOptions(options, settings, provenance, [1, 1]);
+  const loop = await loopOptions(options, settings, provenance, [1, 1], split.training.length);
   return train(objective, {
     ...loop,
     async onStart() {
