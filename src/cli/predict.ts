@@ -2,6 +2,8 @@
 import { rename, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Features } from '../models/encoder.js';
+import type { FittedHead } from '../tasks/classify/index.js';
+import type { OpenedImage } from '../tasks/images.js';
 import type { Prediction } from '../tasks/classify/head.js';
 import {
   CliError,
@@ -31,13 +33,15 @@ export function registerPredict(program: Command): void {
     .requiredOption('--head <dir>', 'folder made by "precess fit classify"')
     .option('--corpus <dir>', 'predict for the series of a corpus instead')
     .option('--where <sql>', 'only series of the corpus that match')
-    .option('--out <file>', 'write to a .csv or .json file; CSV on stdout unless given')
+    .option('--out <file>', 'write to a .csv or .json file, or a DICOM SR (.dcm); CSV on stdout unless given')
     .option('--threads <n>', 'threads (default: the cores)', wholeNumber('--threads', 1))
     .option('--json', 'print one JSON document')
     .addHelpText(
       'after',
       '\nExample:\n  precess predict scans/T1 --head heads/diagnosis --json\n' +
-        '  precess predict --corpus corpus --head heads/diagnosis --out predictions.csv\n\n' +
+        '  precess predict --corpus corpus --head heads/diagnosis --out predictions.csv\n' +
+        '  precess predict scans/T1 --head heads/diagnosis --out prediction.dcm\n\n' +
+        'A DICOM SR belongs to the study of the images and names the patient as they do.\n' +
         'For research only: a prediction is no diagnosis.\n',
     )
     .action(predict);
@@ -55,8 +59,13 @@ async function predict(src: string | undefined, options: Options): Promise<void>
     throw new UsageError('predict takes either an image or --corpus');
   if (options.where !== undefined && options.corpus === undefined)
     throw new UsageError('--where goes with --corpus');
-  if (options.out !== undefined && !/\.(csv|json)$/i.test(options.out))
-    throw new UsageError(`--out is a .csv or .json file, got "${options.out}"`);
+  if (options.out !== undefined && !/\.(csv|json|dcm)$/i.test(options.out))
+    throw new UsageError(`--out is a .csv or .json file, or .dcm for a DICOM SR, got "${options.out}"`);
+  const asSr = options.out !== undefined && /\.dcm$/i.test(options.out);
+  if (asSr && src === undefined)
+    throw new UsageError(
+      '--out *.dcm goes with a DICOM image: the series of a corpus have lost their identity',
+    );
   const [{ featuresOf, predictHead, readHead, vectorOf }, { Encoder, tokensFor }, { Prepared }] =
     await Promise.all([
       import('../tasks/classify/index.js'),
@@ -71,6 +80,7 @@ async function predict(src: string | undefined, options: Options): Promise<void>
   );
   const stop = interruption('stopping; press Ctrl-C again to stop at once');
   const rows: Row[] = [];
+  const documents: Uint8Array[] = [];
   const row = (id: string, features: Features): Row => ({
     id,
     ...say(head.names, predictHead(head, vectorOf(fitted, features)), head.kind),
@@ -78,10 +88,11 @@ async function predict(src: string | undefined, options: Options): Promise<void>
   try {
     if (src !== undefined) {
       const { openImages } = await import('../tasks/images.js');
-      for await (const { id, volume } of openImages(src, log)) {
+      for await (const { id, volume, dicom } of openImages(src, log)) {
         const tokens = tokensFor(new Prepared(volume), encoder.config.samples, { patchMm, maxTokens });
         const [features] = await encoder.features([tokens]);
         rows.push(row(id, features!));
+        if (asSr) documents.push(await document(dicom, rows.at(-1)!, fitted));
       }
     } else {
       const { Corpus, requireUse } = await import('../corpus/index.js');
@@ -115,17 +126,46 @@ async function predict(src: string | undefined, options: Options): Promise<void>
     await encoder.close();
   }
 
-  const document = { kind: head.kind, names: head.names, level: fitted.level, predictions: rows };
+  const result = { kind: head.kind, names: head.names, level: fitted.level, predictions: rows };
   if (options.out !== undefined) {
     const text = /\.json$/i.test(options.out)
-      ? `${JSON.stringify(document, null, 2)}\n`
+      ? `${JSON.stringify(result, null, 2)}\n`
       : csv(rows, head.names);
-    await writeFile(`${options.out}.partial`, text);
-    await rename(`${options.out}.partial`, options.out);
-    log(`predict: ${rows.length} rows in ${options.out}`);
+    if (!asSr) await writeWhole(options.out, text);
+    // Several series have a document each: NAME-1.dcm, NAME-2.dcm, …
+    for (const [n, bytes] of documents.entries()) {
+      const number = documents.length === 1 ? '' : `-${n + 1}`;
+      await writeWhole(options.out.replace(/\.dcm$/i, `${number}.dcm`), bytes);
+    }
+    log(`predict: ${rows.length} ${asSr ? 'documents' : 'rows'} in ${options.out}`);
   }
-  if (options.json) printJson(document);
+  if (options.json) printJson(result);
   else if (options.out === undefined) process.stdout.write(csv(rows, head.names));
+}
+
+async function writeWhole(path: string, data: string | Uint8Array): Promise<void> {
+  await writeFile(`${path}.partial`, data);
+  await rename(`${path}.partial`, path);
+}
+
+/** The row as DICOM SR. @throws CliError for an image that was no DICOM. */
+async function document(
+  dicom: OpenedImage['dicom'],
+  { value, probabilities }: Row,
+  { model }: FittedHead,
+): Promise<Uint8Array> {
+  if (dicom === undefined)
+    throw new CliError(
+      'predict: a DICOM SR belongs to a DICOM study, but the image is another kind of file; use --out *.json',
+    );
+  const { encodePrediction } = await import('../formats/dicom/index.js');
+  return encodePrediction(dicom, {
+    algorithm: 'Precess classification head',
+    version: model.provenance.runs.at(-1)?.id ?? 'unknown',
+    decision: Array.isArray(value) ? value.join(', ') || 'none' : String(value),
+    probabilities: probabilities ?? {},
+    time: new Date(),
+  });
 }
 
 function say(names: readonly string[], prediction: Prediction, kind: string): Omit<Row, 'id'> {

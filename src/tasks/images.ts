@@ -9,6 +9,7 @@ import {
   loadVoxels,
   openVoxels,
   plainSeries,
+  type PlainDicomSeries,
   type VoxelReader,
   type VoxelSource,
 } from '../corpus/voxel-source.js';
@@ -26,6 +27,8 @@ export interface OpenedImage {
   /** From the content alone: the same voxels in the same place have the same id, wherever the file lies. */
   readonly id: string;
   readonly volume: Volume;
+  /** Where it was read from, of a DICOM series. */
+  readonly dicom?: PlainDicomSeries;
 }
 
 /** Headers read at a time. */
@@ -40,7 +43,7 @@ const PARALLEL = 16;
 export async function* openImages(path: string, warn: Warn = () => undefined): AsyncGenerator<OpenedImage> {
   yield* each(path, warn, async (source) => {
     const volume = await loadVoxels(source);
-    return { id: idOf(volume), volume };
+    return { id: idOf(volume), volume, ...(source.kind === 'dicom' && { dicom: source.series }) };
   });
 }
 

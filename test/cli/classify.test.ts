@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeModel } from '../../src/models/model-file.js';
+import { readDicomHeader } from '../../src/formats/dicom/index.js';
 import { newModel } from '../../src/models/new-model.js';
 import { modelConfig } from '../../src/models/sizes.js';
 import { writeCorpus } from '../../src/simulate/index.js';
@@ -159,6 +160,18 @@ describe('precess fit classify and predict', () => {
     const one = await json<Predicted>('predict', join(dir, 'in', 'patient-00003'), '--head', head);
     for (const { probabilities } of one.predictions)
       expect(probabilities['0']! + probabilities['1']!).toBeCloseTo(1, 6);
+    if (method === 'lora') return;
+    const out = join(dir, 'prediction.dcm');
+    await json('predict', join(dir, 'in', 'patient-00003'), '--head', head, '--out', out);
+    for (const [n] of one.predictions.entries()) {
+      const { sopClassUid, modality } = await readDicomHeader(out.replace('.dcm', `-${n + 1}.dcm`));
+      expect([sopClassUid, modality]).toEqual(['1.2.840.10008.5.1.4.1.1.88.22', 'SR']);
+    }
+    expectFailure(
+      await precess('predict', '--corpus', corpus, '--head', head, '--out', out),
+      2,
+      /DICOM image/,
+    );
   });
 
   it('refuses labels that match nothing, one class, and classes of one patient', async () => {

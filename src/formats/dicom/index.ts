@@ -14,3 +14,4 @@ export { isDicom } from './start.js';
 export { type DicomSeries, type GroupedSeries, groupSeries, type SkippedFile } from './group.js';
 export { loadSeries, type LoadOptions } from './load.js';
 export { type MrHeader, newUid, writeDicomSeries } from './write.js';
+export { encodePrediction, type ReportedPrediction, type ReportedSeries } from './structured-report.js';

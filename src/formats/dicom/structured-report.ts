@@ -1,7 +1,16 @@
 /** What a model said of a series as a DICOM Enhanced SR document (PS3.3 A.35.2), beside the series in its study. */
 import { encodeTree, textNode, type DicomNode } from './tree.js';
 import { newUid } from './uid.js';
-import type { DicomSeries } from './group.js';
+import type { DicomInstance } from './instance.js';
+
+type Reported = Omit<DicomInstance, 'identifyingValues'>;
+
+/** The images that a document is about, in order. */
+export interface ReportedSeries {
+  readonly part: string;
+  readonly header: Reported;
+  readonly slices: readonly { readonly instance: Reported }[];
+}
 
 export interface ReportedPrediction {
   /** What was predicted by, and which weights: told as Algorithm Name and Version (PS3.16 CID 4031's codes). */
@@ -25,7 +34,7 @@ export const WARNING = 'Research result, not for clinical use. A prediction is n
  * use, names the model, its decision and each class's probability (a NUM with UCUM unit 1), and refers to the images. The
  * same series, model and time give the same UIDs.
  */
-export function encodePrediction(series: DicomSeries, predicted: ReportedPrediction): Uint8Array {
+export function encodePrediction(series: ReportedSeries, predicted: ReportedPrediction): Uint8Array {
   const { header: source } = series;
   const { algorithm, version, decision, probabilities, time } = predicted;
   const stamp = time.toISOString();
