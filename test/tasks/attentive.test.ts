@@ -134,6 +134,19 @@ describe('the attentive probe', () => {
     expect(head.kind).toBe('classes');
   });
 
+  it('finds nothing where there is nothing', async () => {
+    const random = new Random(12);
+    const values = Array.from({ length: 60 }, () => random.int(2));
+    const features = values.map(() => featuresOf(random, 5, () => 0));
+    const target: Target = { kind: 'classes', names: ['no', 'yes'], values };
+    const learner = attentiveLearner(features, config, { threads: 1 }, NARROW);
+    const patients = values.map((_, n) => `p${n}`);
+    const { predictions } = await crossTune(patients, target, learner, { folds: 3 });
+    const right = predictions.filter(({ value }, n) => value === values[n]).length / values.length;
+    expect(right).toBeGreaterThan(0.3);
+    expect(right).toBeLessThan(0.7);
+  });
+
   it('tells numbers in their own units', async () => {
     const random = new Random(6);
     const values = Array.from({ length: 80 }, () => random.uniform(20, 80));
