@@ -35,7 +35,7 @@ export function fitSemi(
   labels: ArrayLike<number>,
   unlabelled: readonly Viewed[],
   classes: number,
-  { l2, steps = 200, threshold = 0.9, momentum = 0.95, weight = 2 }: SemiOptions,
+  { l2, steps = 200, threshold = 0.9, momentum = 0.95, weight = 1 }: SemiOptions,
 ): LogisticModel {
   if (unlabelled.length === 0)
     throw new TaskError(
