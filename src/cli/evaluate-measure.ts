@@ -11,7 +11,12 @@ import { CliError, Interrupted, log, progress } from './shared.js';
 
 /** What is asked of a model: a head on its features, or texts and images of each other. */
 export type Question =
-  | ({ readonly kind: 'head'; readonly notes: readonly string[] } & HeadQuestion)
+  | ({
+      readonly kind: 'head';
+      readonly notes: readonly string[];
+      /** Images of each case, whose features are joined: volumes are then asked for as "ID:CHANNEL". */
+      readonly channels?: readonly string[];
+    } & HeadQuestion)
   | {
       readonly kind: 'texts';
       readonly suite: 'retrieval';
@@ -33,11 +38,17 @@ export interface EncodeOptions {
  * @throws Interrupted when `signal` fires.
  */
 export async function encode(
-  { kind, series }: Question,
+  question: Question,
   encoder: Encoder,
   volumeOf: (id: string) => Promise<Volume>,
   { maxTokens, signal, label = 'encoding series' }: EncodeOptions,
 ): Promise<Encoded> {
+  const { kind } = question;
+  const channels = question.kind === 'head' ? question.channels : undefined;
+  const series =
+    channels === undefined
+      ? question.series
+      : question.series.flatMap((one) => channels.map((channel) => ({ ...one, id: `${one.id}:${channel}` })));
   const bar = progress(label, series.length);
   const options = { maxTokens, signal, warn: log, onProgress: (done: number) => bar.update(done) };
   const { featuresOf } = await import('../tasks/classify/index.js');
@@ -48,7 +59,19 @@ export async function encode(
     options,
   ).finally(() => bar.stop());
   if (signal.aborted) throw new Interrupted('evaluate: stopped; nothing was written');
-  return encoded;
+  return channels === undefined ? encoded : joined(question.series, channels, encoded);
+}
+
+/** One summary a case, of all its channels; a case that lacks one is left out. */
+function joined(series: readonly Evaluated[], channels: readonly string[], encoded: Encoded): Encoded {
+  const out = new Map<string, Features>();
+  for (const { id } of series) {
+    const parts = channels.map((channel) => encoded.get(`${id}:${channel}`)?.summary);
+    if (parts.some((part) => part === undefined)) continue;
+    const summary = Float32Array.from(parts.flatMap((part) => [...part!]));
+    out.set(id, { summary, tokens: new Float32Array() });
+  }
+  return out;
 }
 
 async function vectorsOf(
@@ -171,15 +194,22 @@ export function withThumbprints(volumeOf: VolumeOf): {
 }
 
 /** @throws EvaluateError when one image stands under two patients. */
-export function checkCopies(
-  { series }: Question,
-  thumbprints: ReadonlyMap<string, Float32Array | null>,
-): void {
+export function checkCopies(question: Question, thumbprints: ReadonlyMap<string, Float32Array | null>): void {
+  const { series } = question;
+  const first = question.kind === 'head' && question.channels ? `:${question.channels[0]!}` : '';
   checkApart(
     series,
     undefined,
-    series.map(({ id }) => thumbprints.get(id) ?? null),
+    series.map(({ id }) => thumbprints.get(`${id}${first}`) ?? null),
   );
+}
+
+export interface CurveOptions {
+  readonly maxTokens: number;
+  readonly signal: AbortSignal;
+  readonly seed: number;
+  /** Names of the changes to make; all unless given. */
+  readonly only?: readonly string[];
 }
 
 /** Runs the suite on images made worse; heads stay those that were fitted on the images as they are. */
@@ -189,7 +219,7 @@ export async function curves(
   volumeOf: VolumeOf,
   judge: (asked: Encoded) => SuiteResult,
   clean: SuiteResult,
-  { maxTokens, signal, seed }: { maxTokens: number; signal: AbortSignal; seed: number },
+  { maxTokens, signal, seed, only }: CurveOptions,
 ): Promise<Curve[]> {
   const [{ DEGRADATIONS }, { Random }] = await Promise.all([
     import('../evaluate/degrade.js'),
@@ -199,10 +229,11 @@ export async function curves(
   const asIs = { strength: 0, label: 'as it is', metrics: clean.metrics, series: clean.series };
   const out: Curve[] = [];
   for (const [kind, { name, unit, strengths, apply }] of DEGRADATIONS.entries()) {
+    if (only?.includes(name) === false) continue;
     const points: Curve['points'][number][] = [asIs];
     for (const { at, label } of strengths) {
       const worse = async (id: string): Promise<Volume> =>
-        apply(await volumeOf(id), at, new Random(seed, kind, place.get(id)!));
+        apply(await volumeOf(id), at, new Random(seed, kind, place.get(id.split(':')[0]!)!));
       const doing = `${name} ${label}`;
       const asked = await encode(question, encoder, worse, { maxTokens, signal, label: doing });
       try {

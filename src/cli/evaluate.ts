@@ -3,6 +3,7 @@ import { rename, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Corpus } from '../corpus/corpus.js';
 import type { Series } from '../corpus/series.js';
+import { DATASET_NAMES, type DatasetName } from '../evaluate/datasets/names.js';
 import type { Suite } from '../evaluate/suites.js';
 import type { Encoder, OpenOptions } from '../models/encoder.js';
 import type { Volume } from '../volume/volume.js';
@@ -20,7 +21,8 @@ const SUITE_NAMES = [
 interface Options {
   readonly model: string;
   readonly against?: string;
-  readonly corpus: string;
+  readonly corpus?: string;
+  readonly data?: string;
   readonly where?: string;
   readonly labels?: string;
   readonly target?: string;
@@ -40,10 +42,11 @@ export function registerEvaluate(program: Command): void {
   program
     .command('evaluate')
     .description('Measure a model on a corpus: every score with a 95 % interval over patients.')
-    .argument('<suite>', SUITE_NAMES.join(', '))
+    .argument('<suite>', `${SUITE_NAMES.join(', ')}; or a public data set: ${DATASET_NAMES.join(', ')}`)
     .requiredOption('--model <model>', 'run folder or model file')
     .option('--against <model>', 'another model, asked the same: differences with intervals and tests')
-    .requiredOption('--corpus <dir>', 'the corpus')
+    .option('--corpus <dir>', 'the corpus')
+    .option('--data <dir>', 'the folder of a public data set, as published')
     .option('--where <sql>', `only series that match, e.g. "source = 'so-…'"`)
     .option('--labels <file>', 'for the suite labels: CSV or TSV as "precess fit classify" takes it')
     .option('--target <columns>', 'for the suite labels: the column, or several')
@@ -67,23 +70,53 @@ export function registerEvaluate(program: Command): void {
     .option('--json', 'print one JSON document')
     .addHelpText(
       'after',
-      '\nExample:\n  precess evaluate contrast --model runs/pretrain --corpus corpus --report contrast.html\n\n' +
+      '\nExample:\n  precess evaluate contrast --model runs/pretrain --corpus corpus --report contrast.html\n' +
+        '  precess evaluate picai --model runs/pretrain --data downloads/picai --report picai.html\n\n' +
         'The classifying suites fit a head on the frozen encoder and ask it about patients that it has not seen.\n',
     )
     .action(evaluate);
 }
 
 async function evaluate(name: string, options: Options): Promise<void> {
-  const suite = oneOf('SUITE', SUITE_NAMES)(name);
+  const suite = oneOf('SUITE', [...SUITE_NAMES, ...DATASET_NAMES] as const)(name);
   if ((suite === 'labels') !== (options.labels !== undefined))
     throw new UsageError('--labels goes with the suite labels, and the suite labels needs it');
-  const [{ Corpus: opener, requireUse }, { Encoder: encoders }] = await Promise.all([
-    import('../corpus/index.js'),
-    import('../models/encoder.js'),
-  ]);
+  const { Encoder: encoders } = await import('../models/encoder.js');
   const stop = interruption('stopping; press Ctrl-C again to stop at once');
-  const corpus = await opener.open(options.corpus);
+  const asked = await ask(suite, options);
   const open: Encoder[] = [];
+  try {
+    for (const model of [options.model, ...(options.against === undefined ? [] : [options.against])])
+      open.push(await encoders.open(model, encoderOptions(options)));
+    const evaluation = await measure(asked.question, asked.volumeOf, open, options, stop.signal);
+    await publish(evaluation, open[0]!, options);
+  } finally {
+    stop.done();
+    asked.close();
+    for (const encoder of open) await encoder.close();
+  }
+}
+
+interface Asked {
+  readonly question: Question;
+  readonly volumeOf: (id: string) => Promise<Volume>;
+  readonly close: () => void;
+}
+
+/** What is asked: of a corpus, or of a public data set where it lies. */
+async function ask(suite: Suite | DatasetName, options: Options): Promise<Asked> {
+  const inCorpus = SUITE_NAMES.find((one) => one === suite);
+  if (inCorpus === undefined) {
+    if (options.data === undefined || options.corpus !== undefined)
+      throw new UsageError(`${suite} is a public data set: give its folder with --data, and no --corpus`);
+    const { datasetQuestion } = await import('./evaluate-dataset.js');
+    const close = (): void => undefined;
+    return { ...(await datasetQuestion(suite as DatasetName, options.data, options.target)), close };
+  }
+  if (options.corpus === undefined || options.data !== undefined)
+    throw new UsageError(`the suite ${suite} asks of a corpus: give it with --corpus, and no --data`);
+  const { Corpus: opener, requireUse } = await import('../corpus/index.js');
+  const corpus = await opener.open(options.corpus);
   try {
     const all = await corpus.list(options.where === undefined ? {} : { where: options.where });
     const series = requireUse(all, 'evaluate', { doing: 'evaluate', warn: log });
@@ -91,15 +124,11 @@ async function evaluate(name: string, options: Options): Promise<void> {
       throw new CliError(
         'evaluate: the corpus must hold series that match, got none; see "precess corpus ls"',
       );
-    const question = await questionOf(suite, series, corpus, options);
-    for (const model of [options.model, ...(options.against === undefined ? [] : [options.against])])
-      open.push(await encoders.open(model, encoderOptions(options)));
-    const evaluation = await measure(question, (id) => corpus.volume(id), open, options, stop.signal);
-    await publish(evaluation, open[0]!, options);
-  } finally {
-    stop.done();
+    const question = await questionOf(inCorpus, series, corpus, options);
+    return { question, volumeOf: (id) => corpus.volume(id), close: () => corpus.close() };
+  } catch (error) {
     corpus.close();
-    for (const encoder of open) await encoder.close();
+    throw error;
   }
 }
 

@@ -1,11 +1,12 @@
 /** precess evaluate through the real command, on an encoder with random weights. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeModel } from '../../src/models/model-file.js';
 import { newModel } from '../../src/models/new-model.js';
 import { modelConfig } from '../../src/models/sizes.js';
 import { writeCorpus } from '../../src/simulate/index.js';
+import { Random } from '../../src/volume/random.js';
 import { expectFailure, json, MAY_ALL, precess, workFolder } from './command.js';
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
@@ -56,6 +57,24 @@ const on = (suite: string, ...args: string[]): string[] => [
   ...args,
 ];
 
+/** A MetaImage of a body with a lump of its own, 24³ voxels of 4 mm. */
+function mha(seed: number): Buffer {
+  const random = new Random(seed, 5);
+  const lump = [0, 1, 2].map(() => random.uniform(6, 18));
+  const data = new Int16Array(24 ** 3);
+  for (let n = 0; n < data.length; n++) {
+    const [i, j, k] = [n % 24, Math.floor(n / 24) % 24, Math.floor(n / 576)];
+    if (Math.hypot(i - 12, j - 12, k - 12) > 10.5) continue;
+    const inside = Math.hypot(i - lump[0]!, j - lump[1]!, k - lump[2]!) < 6;
+    data[n] = (inside ? 150 : 600) + 20 * random.normal();
+  }
+  const header =
+    'ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = False\n' +
+    'TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\nElementSpacing = 4 4 4\nDimSize = 24 24 24\n' +
+    'ElementType = MET_SHORT\nElementDataFile = LOCAL\n';
+  return Buffer.concat([Buffer.from(header), Buffer.from(data.buffer)]);
+}
+
 describe('precess evaluate', () => {
   it('measures a field suite with intervals, beside another model, and draws its page', async () => {
     const report = join(dir, 'plane.html');
@@ -103,6 +122,30 @@ describe('precess evaluate', () => {
     expect(result.suite).toBe('labels');
     expect(result.series).toBe(32);
     expect(result.patients).toBe(16);
+  });
+
+  it('reads a public data set where it lies, in its published folds', async () => {
+    const data = join(dir, 'picai');
+    const rows = ['patient_id,study_id,patient_age,case_csPCa,center'];
+    for (let n = 0; n < 12; n++) {
+      const patient = 10000 + n;
+      const folder = join(data, `picai_public_images_fold${n % 2}`, String(patient));
+      await mkdir(folder, { recursive: true });
+      for (const channel of ['t2w', 'adc', 'hbv'])
+        await writeFile(join(folder, `${patient}_${1000000 + n}_${channel}.mha`), mha(n));
+      rows.push(`${patient},${1000000 + n},${60 + n},${n % 4 < 2 ? 'YES' : 'NO'},RUMC`);
+    }
+    await writeFile(join(data, 'marksheet.csv'), rows.join('\n'));
+    const args = ['--data', data, '--model', model, '--threads', '1', '--method', 'knn', '--rounds', '100'];
+    const result = await precess('evaluate', 'picai', ...args, '--json');
+    expect(result, result.stderr).toMatchObject({ code: 0 });
+    const document = JSON.parse(result.stdout) as Evaluated;
+    expect(document).toMatchObject({ suite: 'picai', series: 12, patients: 12, classes: ['no', 'yes'] });
+    expect(document.subgroups.find(({ by }) => by === 'site')!.groups).toMatchObject([
+      { name: 'RUMC', n: 12 },
+    ]);
+    expect(result.stdout + result.stderr).not.toMatch(/1000[01]\d/);
+    expectFailure(await precess('evaluate', 'brats', '--model', model), 2, /give its folder with --data/);
   });
 
   it('refuses one patient on both sides, a model without text, and wrong usage', async () => {

@@ -71,8 +71,9 @@ describe('curves', () => {
     const judge = await judgeOf(question, encoder, encoded, { method: 'logistic', folds: 3, rounds: 100 });
     const clean = judge(encoded);
     expect(clean.metrics.accuracy!.value).toBeGreaterThan(0.9);
-    const found = await curves(question, encoder, volumeOf, judge, clean, settings);
-    expect(found.map(({ points }) => points.length)).toEqual([5, 5, 5, 5, 5, 5]);
+    const only = ['resolution', 'Rician noise', 'axis order'];
+    const found = await curves(question, encoder, volumeOf, judge, clean, { ...settings, only });
+    expect(found.map(({ points }) => points.length)).toEqual([5, 5, 5]);
     for (const { points } of found) expect(points[0]).toMatchObject({ strength: 0, metrics: clean.metrics });
     const last = (name: string): number =>
       found.find((one) => one.name === name)!.points.at(-1)!.metrics.accuracy!.value;

@@ -1,23 +1,11 @@
 /** The public data sets that `precess evaluate NAME --data DIR` reads as published. */
 import { adni, bids, ixi, oasis, picai, prostatex } from './classify.js';
 import type { Dataset } from './dataset.js';
+import type { DatasetName } from './names.js';
 import { acdc, brats, ljubljanaMs, totalsegmentatorMri } from './segment.js';
 
+export { DATASET_NAMES, type DatasetName } from './names.js';
 export type { ClassifyCase, ClassifyDataset, Dataset, SegmentationCase, SegmentDataset } from './dataset.js';
-
-export const DATASET_NAMES = [
-  'picai',
-  'prostatex',
-  'adni',
-  'oasis',
-  'ixi',
-  'bids',
-  'brats',
-  'acdc',
-  'totalsegmentator-mri',
-  'ljubljana-ms',
-] as const;
-export type DatasetName = (typeof DATASET_NAMES)[number];
 
 const FIXED: readonly Dataset[] = [
   picai,

@@ -1,0 +1,14 @@
+/** Names of the public data sets, apart so that the command line loads nothing else to list them. */
+export const DATASET_NAMES = [
+  'picai',
+  'prostatex',
+  'adni',
+  'oasis',
+  'ixi',
+  'bids',
+  'brats',
+  'acdc',
+  'totalsegmentator-mri',
+  'ljubljana-ms',
+] as const;
+export type DatasetName = (typeof DATASET_NAMES)[number];
