@@ -3,6 +3,8 @@ import { calibration, confusion } from '../evaluate/decisions.js';
 import { rocCurve } from '../evaluate/ranking.js';
 import type { SuiteResult } from '../evaluate/suites.js';
 import type { Evaluation } from './evaluate-measure.js';
+import type { Measured } from '../evaluate/intervals.js';
+import type { Subgroup } from '../evaluate/subgroups.js';
 import type { ModelFile } from '../models/model-file.js';
 
 const escape = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
@@ -20,8 +22,13 @@ const SIDE = 320;
 const MARGIN = { left: 44, right: 12, top: 12, bottom: 36 } as const;
 
 /** A self-contained page of scores, ROC curves, calibration and confusion. Everything is from `result`. */
-export function evaluationReport({ result, against }: Evaluation, model: ModelFile): string {
+export function evaluationReport(
+  { result, against, subgroups, robustness }: Evaluation,
+  model: ModelFile,
+): string {
   const { suite, metrics, series, patients, notes } = result;
+  // Drawn from 0 to 1: errors of numbers have no such scale, R² does.
+  const main = 'r2' in metrics ? 'r2' : Object.keys(metrics)[0]!;
   const rows = Object.entries(metrics).map(
     ([name, { value, ci95, n }]) =>
       `<tr><td>${escape(name)}</td><td>${value.toFixed(3)}</td><td>${ci95[0].toFixed(3)} to ${ci95[1].toFixed(3)}</td><td>${n}</td></tr>`,
@@ -43,6 +50,8 @@ ${notes.length > 0 ? `<p>Left out: ${escape(notes.join('; '))}.</p>` : ''}
 <table><tr><th>score</th><th>value</th><th>95 % interval over patients</th><th>patients</th></tr>${rows.join('')}</table>
 ${against ? differences(against) : ''}
 ${figures(result)}
+${subgroups.length > 0 ? groupTables(subgroups, main) : ''}
+${robustness ? robustnessCurves(robustness, main) : ''}
 <p>Not for clinical use.</p></body></html>
 `;
 }
@@ -56,6 +65,61 @@ function differences({ result, differences: of }: NonNullable<Evaluation['agains
   return `<h2>Beside the other model</h2>
 <table><tr><th>score</th><th>other model</th><th>difference</th><th>95 % interval</th><th>p</th><th>test</th></tr>${rows.join('')}</table>
 <p>A difference above 0 says that this model's score is larger. p is two-sided and not corrected for the number of scores.</p>`;
+}
+
+/** The first score by group; a group too small for it says why. */
+function groupTables(tables: Evaluation['subgroups'], metric: string): string {
+  const row = (by: string, { name, n, metrics, tooSmall }: Subgroup): string => {
+    const one = metrics?.[metric];
+    const bar = one ? interval(one) : `<small>${escape(tooSmall ?? 'no score')}</small>`;
+    const value = one
+      ? `${one.value.toFixed(3)} (${one.ci95[0].toFixed(3)} to ${one.ci95[1].toFixed(3)})`
+      : '';
+    return `<tr><td>${escape(by)}</td><td>${escape(groupName(by, name))}</td><td>${n}</td><td>${value}</td><td>${bar}</td></tr>`;
+  };
+  const rows = tables.flatMap(({ by, groups }) => groups.map((group, n) => row(n === 0 ? by : '', group)));
+  return `<h2>Groups</h2><table><tr><th>by</th><th>group</th><th>patients</th><th>${escape(metric)}</th><th>0 to 1</th></tr>${rows.join('')}</table>`;
+}
+
+/** Sites are hashes: their first letters tell them apart. */
+const groupName = (by: string, name: string): string =>
+  by === 'site' && name.startsWith('so-') ? `site ${name.slice(3, 9)}` : name;
+
+function interval({ value, ci95 }: Measured): string {
+  const at = (v: number): string => (160 * Math.min(1, Math.max(0, v))).toFixed(1);
+  return (
+    `<svg width="164" height="14" role="img" aria-label="interval"><line x1="0" x2="160" y1="7" y2="7" stroke="#e2e8f0"/>` +
+    `<line x1="${at(ci95[0])}" x2="${at(ci95[1])}" y1="7" y2="7" stroke="${COLOURS[0]}" stroke-width="3"/>` +
+    `<circle cx="${at(value)}" cy="7" r="4" fill="${COLOURS[0]}"/></svg>`
+  );
+}
+
+function robustnessCurves(curves: NonNullable<Evaluation['robustness']>, metric: string): string {
+  const figure = ({ name, unit, points }: (typeof curves)[number]): string => {
+    const seen = points.flatMap(({ label, metrics }) =>
+      metrics[metric] === undefined ? [] : [{ label, one: metrics[metric] }],
+    );
+    const place = (n: number): number => (seen.length < 2 ? 0.5 : 0.06 + (0.88 * n) / (seen.length - 1));
+    const clamp = (v: number): number => Math.min(1, Math.max(0, v));
+    const marks = seen.map(
+      ({ label, one }, n) =>
+        `<line x1="${x(place(n))}" x2="${x(place(n))}" y1="${y(clamp(one.ci95[0]))}" y2="${y(clamp(one.ci95[1]))}" stroke="${COLOURS[0]}"/>` +
+        `<circle cx="${x(place(n))}" cy="${y(clamp(one.value))}" r="4" fill="${COLOURS[0]}"/>` +
+        `<text x="${x(place(n))}" y="${SIDE - 20}" text-anchor="middle">${escape(label)}</text>`,
+    );
+    const line = path(
+      seen.map(({ one }, n) => ({ x: place(n), y: clamp(one.value) })),
+      COLOURS[0],
+    );
+    const ticks = [0, 0.5, 1].map(
+      (t) =>
+        `<line x1="${x(0)}" x2="${x(1)}" y1="${y(t)}" y2="${y(t)}" stroke="#e2e8f0"/>` +
+        `<text x="${MARGIN.left - 6}" y="${y(t)}" dy=".35em" text-anchor="end">${t}</text>`,
+    );
+    return `<figure><svg width="${SIDE}" height="${SIDE}" role="img" aria-label="${escape(metric)} by ${escape(name)}">${ticks.join('')}${line}${marks.join('')}
+<text x="${x(0.5)}" y="${SIDE - 4}" text-anchor="middle">${escape(unit)}</text></svg><figcaption>${escape(name)}</figcaption></figure>`;
+  };
+  return `<h2>Images made worse: ${escape(metric)}</h2><div class="figures">${curves.map(figure).join('')}</div>`;
 }
 
 function figures({ judged }: SuiteResult): string {
