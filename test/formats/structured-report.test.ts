@@ -4,7 +4,12 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { groupSeries, readDicomHeader, writeDicomSeries } from '../../src/formats/dicom/index.js';
+import {
+  groupSeries,
+  type MrHeader,
+  readDicomHeader,
+  writeDicomSeries,
+} from '../../src/formats/dicom/index.js';
 import { encodePrediction, WARNING } from '../../src/formats/dicom/structured-report.js';
 import { readTree } from '../../src/formats/dicom/tree.js';
 
@@ -22,31 +27,29 @@ const has = (tool: string): boolean => {
 
 async function report(): Promise<{ path: string; bytes: Uint8Array; instances: number }> {
   const images = join(dir, 'images');
-  const header = {
-    ...{ patientId: 'p1', patientName: 'Made^Up', birthDate: '19700101', sex: 'F', studyUid: '2.25.1' },
-    ...{
-      seriesUid: '2.25.2',
-      frameOfReferenceUid: '2.25.3',
-      studyDate: '20260102',
-      manufacturer: 'M',
-      model: '',
-    },
-    ...{
-      fieldStrengthT: 3,
-      seriesDescription: 't2',
-      protocolName: 't2',
-      bodyPart: 'BRAIN',
-      sequenceName: '',
-    },
-    ...{
-      scanningSequence: 'SE',
-      repetitionTime: 1,
-      echoTime: 1,
-      flipAngle: 90,
-      sliceThickness: 3,
-      seriesNumber: 2,
-    },
-  } as const;
+  const header: MrHeader = {
+    patientId: 'p1',
+    patientName: 'Made^Up',
+    birthDate: '19700101',
+    sex: 'F',
+    studyUid: '2.25.1',
+    seriesUid: '2.25.2',
+    frameOfReferenceUid: '2.25.3',
+    studyDate: '20260102',
+    manufacturer: 'M',
+    model: '',
+    fieldStrengthT: 3,
+    seriesDescription: 't2',
+    protocolName: 't2',
+    bodyPart: 'BRAIN',
+    sequenceName: '',
+    scanningSequence: 'SE',
+    repetitionTime: 1,
+    echoTime: 1,
+    flipAngle: 90,
+    sliceThickness: 3,
+    seriesNumber: 2,
+  };
   const affine = [
     [1, 0, 0, 0],
     [0, 1, 0, 0],
