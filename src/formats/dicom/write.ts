@@ -320,7 +320,7 @@ function float64(value: number): Buffer {
 }
 
 /** Decimal String (PS3.5 section 6.2): at most 16 characters, with as many digits as they hold. */
-function decimal(value: number): string {
+export function decimal(value: number): string {
   if (!Number.isFinite(value)) throw new VolumeError(`write DICOM: numbers must be finite, got ${value}`);
   let digits = 16;
   let written = String(value);
