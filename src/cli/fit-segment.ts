@@ -15,6 +15,7 @@ import {
   wholeNumber,
 } from './shared.js';
 
+const CONTRASTS = ['T1w', 'T2w', 'PDw', 'FLAIR', 'any'] as const;
 const TISSUE_TABLES = ['freesurfer', 'totalsegmentator'] as const;
 
 interface Options {
@@ -22,6 +23,7 @@ interface Options {
   readonly masks?: string;
   readonly labelMaps?: string;
   readonly tissues: (typeof TISSUE_TABLES)[number];
+  readonly contrasts: readonly (typeof CONTRASTS)[number][];
   readonly labels?: string;
   readonly model?: string;
   readonly size?: string;
@@ -42,6 +44,9 @@ interface Options {
   readonly threads?: number;
   readonly json?: boolean;
 }
+
+const contrastList = (text: string): (typeof CONTRASTS)[number][] =>
+  text.split(',').map((one) => oneOf('--contrasts', CONTRASTS)(one.trim()));
 
 const numbers =
   (option: string, count: number, example: string) =>
@@ -76,6 +81,12 @@ export function registerFitSegment(fit: Command): void {
       `what the values of label maps are made of: ${TISSUE_TABLES.join(' or ')}`,
       oneOf('--tissues', TISSUE_TABLES),
       'freesurfer',
+    )
+    .option(
+      '--contrasts <list>',
+      `contrasts to simulate: several of ${CONTRASTS.join(', ')}; fewer are learnt sooner`,
+      contrastList,
+      [...CONTRASTS],
     )
     .option('--labels <file>', 'JSON file of labels: {"name": value} or {"name": [values]}')
     .option('--model <model>', 'run folder or model file: the encoder')
@@ -213,7 +224,7 @@ async function fitSegment(options: Options): Promise<void> {
     const tissues = options.tissues === 'freesurfer' ? FREESURFER_TISSUES : TOTALSEGMENTATOR_TISSUES;
     if (given === undefined)
       throw new UsageError('fit segment: --label-maps goes with --labels, which says what to tell apart');
-    const synthesis = { tissues, table: given, spacingMm: spacing };
+    const synthesis = { tissues, table: given, spacingMm: spacing, contrasts: options.contrasts };
     return {
       table: given,
       source: await segment.synthesisSource(taught, synthesis, seed),

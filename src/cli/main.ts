@@ -13,6 +13,7 @@ import { registerIngest } from './ingest.js';
 import { registerPredict } from './predict.js';
 import { registerRuns } from './runs.js';
 import { registerSearch } from './search.js';
+import { registerSegment } from './segment.js';
 import { explain, Interrupted, log, UsageError } from './shared.js';
 import { registerTraining } from './train.js';
 
@@ -36,6 +37,7 @@ registerSearch(program);
 registerGround(program);
 registerFit(program);
 registerPredict(program);
+registerSegment(program);
 registerEvaluate(program);
 registerExport(program);
 registerImport(program);

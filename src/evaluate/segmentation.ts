@@ -29,7 +29,7 @@ export interface Measurement {
   readonly byContrast?: Readonly<Record<string, number>>;
 }
 
-/** Every anatomy in each of three contrasts: T1w, T2w with thick slices, FLAIR. */
+/** Every anatomy in T1w, T2w with thick slices and FLAIR, as far as the head was taught with these. */
 export async function measureMaps(
   head: SegmentHead,
   anatomies: readonly Anatomy[],
@@ -37,7 +37,7 @@ export async function measureMaps(
   threads?: number,
 ): Promise<Measurement> {
   const images = anatomies.flatMap((anatomy, n) =>
-    HELD_OUT_CONTRASTS.map((contrast) => ({
+    HELD_OUT_CONTRASTS.filter(({ contrast }) => options.contrasts.includes(contrast)).map((contrast) => ({
       kind: contrast.name,
       make: () => synthesizeAs(anatomy, options, contrast.sequence, contrast.spacingMm, n),
     })),

@@ -50,10 +50,11 @@ export interface FitOptions {
 export const FIT = {
   windows: 2,
   side: [40, 40, 40],
-  reuse: 16,
+  reuse: 24,
+  pool: 12,
   patchMm: 16,
   maxTokens: 2048,
-  learningRate: 6e-3,
+  learningRate: 3e-3,
   checkpointEvery: 100,
 } as const;
 
@@ -95,8 +96,8 @@ export async function fitSegment(source: SceneSource, options: FitOptions): Prom
     ? null
     : await Encoder.open(model, options.threads === undefined ? {} : { threads: options.threads });
   const tokens = { patchMm, maxTokens, samples };
-  // The next step is made ready while one runs, which may already need the scenes after these.
-  const scenes = new SceneCache(source, decoder.labels, tokens, encoder, 2 * windows + 1);
+  const pool = Math.min(FIT.pool, Math.max(1, 4 * source.ids.length));
+  const scenes = new SceneCache(source, decoder.labels, tokens, encoder, pool + windows);
   const latest: { weights?: Float32Array } = {};
   const objective: Objective = {
     params,
@@ -106,8 +107,9 @@ export async function fitSegment(source: SceneSource, options: FitOptions): Prom
     teacher: false,
     async batch(step) {
       const rows: Awaited<ReturnType<SceneCache['get']>>[] = [];
-      for (let row = 0; row < windows; row++) rows.push(await scenes.get(sceneOf(step, row, windows, reuse)));
-      const randoms = rows.map((_, row) => new Random(seed, 0x77d, step, row));
+      const randoms = Array.from({ length: windows }, (_, row) => new Random(seed, 0x77d, step, row));
+      for (const random of randoms)
+        rows.push(await scenes.get(sceneOf(step, windows, { reuse, pool }, random)));
       return {
         feeds: stepFeeds(rows, shape, randoms),
         tokens: rows.reduce((sum, { read }) => sum + read.set.count, 0),
@@ -157,9 +159,17 @@ export async function fitSegment(source: SceneSource, options: FitOptions): Prom
   }
 }
 
-/** Which scene a row looks at: each for `reuse` steps, the rows changing at different times. */
-export function sceneOf(step: number, row: number, rows: number, reuse: number): number {
-  return Math.floor((step + Math.floor((row * reuse) / rows)) / reuse) * rows + row;
+/**
+ * Which scene a row looks at: one of a pool, drawn anew each step, so that steps that follow one another do not all see
+ * the same images. A scene leaves the pool for a new one after about `reuse` windows.
+ */
+export function sceneOf(
+  step: number,
+  rows: number,
+  { reuse, pool }: { readonly reuse: number; readonly pool: number },
+  random: Random,
+): number {
+  return Math.floor((step * rows) / reuse) + random.int(pool);
 }
 
 function checkSides(side: Vec3): void {

@@ -133,9 +133,10 @@ export class SceneCache {
     const { image, numbers } = this.source.draw(index);
     const made = makeScene(image, numbers, this.labels, this.tokens, this.encoder);
     this.held.set(index, made);
-    for (const old of this.held.keys()) {
+    // Scenes leave in the order of their numbers, in which the pool moves on.
+    for (const old of [...this.held.keys()].sort((a, b) => a - b)) {
       if (this.held.size <= this.keep) break;
-      this.held.delete(old);
+      if (old !== index) this.held.delete(old);
     }
     return made;
   }

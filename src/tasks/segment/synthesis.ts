@@ -22,8 +22,14 @@ export interface Anatomy {
   readonly numbers: Uint8Array;
 }
 
+/** "any": sequences between those that departments run, and now and then signals that no sequence gives. */
+export const CONTRASTS = ['T1w', 'T2w', 'PDw', 'FLAIR', 'any'] as const;
+export type DrawnContrast = (typeof CONTRASTS)[number];
+
 /** What is drawn for an image. */
 export interface SynthesisOptions {
+  /** What images are drawn from; fewer are learnt sooner. */
+  readonly contrasts: readonly DrawnContrast[];
   readonly tissues: LabelTissues;
   readonly table: LabelTable;
   /** Voxel sizes from, to; the finest is also what finer images are averaged to. */
@@ -36,18 +42,26 @@ const RANDOM_TISSUES = 0.15;
 const STRIPPED = 0.15;
 
 /** What heads are measured on: fixed sequences at 3 T, the second with thick slices. */
-export const HELD_OUT_CONTRASTS: readonly { name: string; sequence: Sequence; spacingMm: Vec3 }[] = [
+export const HELD_OUT_CONTRASTS: readonly {
+  contrast: DrawnContrast;
+  name: string;
+  sequence: Sequence;
+  spacingMm: Vec3;
+}[] = [
   {
+    contrast: 'T1w',
     name: 'T1w, 1.5 mm',
     sequence: { kind: 'prepared gradient echo', tr: 2000, te: 3, ti: 900, flip: 8 },
     spacingMm: [1.5, 1.5, 1.5],
   },
   {
+    contrast: 'T2w',
     name: 'T2w, 1.5 x 1.5 x 4 mm',
     sequence: { kind: 'turbo spin echo', tr: 4500, te: 95 },
     spacingMm: [1.5, 1.5, 4],
   },
   {
+    contrast: 'FLAIR',
     name: 'FLAIR, 2 mm',
     sequence: { kind: 'inversion recovery', tr: 9000, te: 110, ti: 2500 },
     spacingMm: [2, 2, 2],
@@ -144,12 +158,12 @@ export function synthesizeAs(
 
 function imageOf(
   map: Volume,
-  { tissues, table, spacingMm }: SynthesisOptions,
+  { tissues, table, spacingMm, contrasts }: SynthesisOptions,
   acquisition: Acquisition,
   random: Random,
 ): SegmentImage {
   const stripped = random.chance(STRIPPED);
-  const invented = random.chance(RANDOM_TISSUES);
+  const invented = contrasts.includes('any') && random.chance(RANDOM_TISSUES);
   const shown = new Map<number, Tissue>();
   const drawn = new Map<string, Tissue>();
   for (const [value, given] of tissues) {
@@ -204,7 +218,11 @@ function stackOver(
   return { plane, shape, spacing: spacingMm, centre };
 }
 
-function drawAcquisition(bounds: Bounds, { spacingMm }: SynthesisOptions, random: Random): Acquisition {
+function drawAcquisition(
+  bounds: Bounds,
+  { spacingMm, contrasts }: SynthesisOptions,
+  random: Random,
+): Acquisition {
   const [finest, coarsest] = spacingMm;
   const plane = random.choice(['axial', 'axial', 'coronal', 'sagittal'] as const);
   const isotropic = random.chance(0.6);
@@ -220,7 +238,7 @@ function drawAcquisition(bounds: Bounds, { spacingMm }: SynthesisOptions, random
     ...stackOver(bounds, plane, [inPlane, inPlane, between], cropped ? draw(0.6, 1) : [1, 1, 1], draw(0, 1)),
     thickness: between * random.uniform(0.8, 1),
     tilt: draw(-8, 8),
-    sequence: drawSequence(random),
+    sequence: drawSequence(random.choice(contrasts), random),
     tesla: random.chance(0.5) ? 3 : 1.5,
     noise: random.uniform(0.005, 0.06),
     bias: random.uniform(0, 0.4),
@@ -231,47 +249,45 @@ function drawAcquisition(bounds: Bounds, { spacingMm }: SynthesisOptions, random
 }
 
 /** Sequences as departments run them, and what lies between them. */
-function drawSequence(random: Random): Sequence {
+function drawSequence(contrast: DrawnContrast, random: Random): Sequence {
   const common = {
     fatLeft: random.chance(0.3) ? 0.05 : 1,
-    contrastAgent: random.chance(0.1) ? random.uniform(0.8, 1.1) : 0,
+    contrastAgent: contrast !== 'T2w' && random.chance(0.1) ? random.uniform(0.8, 1.1) : 0,
   };
   const u = (from: number, to: number): number => random.uniform(from, to);
-  switch (
-    random.choice([
-      'mprage',
-      'mprage',
-      'mprage',
-      'flash',
-      't1',
-      't2',
-      't2',
-      'pd',
-      'flair',
-      'flair',
-      'ir',
-    ] as const)
-  ) {
-    case 'mprage':
+  const t1 = (): Sequence =>
+    random.choice<() => Sequence>([
+      () => prepared,
+      () => prepared,
+      () => ({ kind: 'gradient echo', tr: u(15, 300), te: u(2, 8), flip: u(20, 70), ...common }),
+      () => ({ kind: 'turbo spin echo', tr: u(400, 800), te: u(8, 15), ...common }),
+    ])();
+  const prepared: Sequence = {
+    kind: 'prepared gradient echo',
+    tr: u(1700, 2500),
+    te: u(2, 4),
+    ti: u(700, 1100),
+    flip: u(7, 12),
+    ...common,
+  };
+  switch (contrast) {
+    case 'T1w':
+      return t1();
+    case 'T2w':
+      return { kind: 'turbo spin echo', tr: u(3000, 6500), te: u(70, 120), ...common };
+    case 'PDw':
+      return { kind: 'turbo spin echo', tr: u(2000, 4500), te: u(10, 45), ...common };
+    case 'FLAIR':
       return {
-        kind: 'prepared gradient echo',
-        tr: u(1700, 2500),
-        te: u(2, 4),
-        ti: u(700, 1100),
-        flip: u(7, 12),
+        kind: 'inversion recovery',
+        tr: u(7500, 10000),
+        te: u(80, 140),
+        ti: u(2150, 2650),
         ...common,
       };
-    case 'flash':
-      return { kind: 'gradient echo', tr: u(15, 300), te: u(2, 8), flip: u(20, 70), ...common };
-    case 't1':
-      return { kind: 'turbo spin echo', tr: u(400, 800), te: u(8, 15), ...common };
-    case 't2':
-      return { kind: 'turbo spin echo', tr: u(3000, 6500), te: u(70, 120), ...common };
-    case 'pd':
-      return { kind: 'turbo spin echo', tr: u(2000, 4500), te: u(10, 60), ...common };
-    case 'flair':
-      return { kind: 'inversion recovery', tr: u(7500, 10000), te: u(80, 140), ti: u(2150, 2650), ...common };
-    case 'ir':
-      return { kind: 'inversion recovery', tr: u(3000, 6000), te: u(8, 60), ti: u(200, 900), ...common };
+    case 'any':
+      return random.chance(0.5)
+        ? { kind: 'turbo spin echo', tr: u(300, 6500), te: u(8, 120), ...common }
+        : { kind: 'inversion recovery', tr: u(3000, 6000), te: u(8, 60), ti: u(200, 1200), ...common };
   }
 }

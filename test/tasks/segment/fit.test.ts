@@ -15,7 +15,7 @@ import { segmentImage } from '../../../src/tasks/segment/image.js';
 import { nearestNumbers } from '../../../src/tasks/segment/scene.js';
 import { Segmenter } from '../../../src/tasks/segment/segmenter.js';
 import { pairSource, type SceneSource } from '../../../src/tasks/segment/source.js';
-import { anatomyOf, synthesizeAs } from '../../../src/tasks/segment/synthesis.js';
+import { anatomyOf, CONTRASTS, synthesizeAs } from '../../../src/tasks/segment/synthesis.js';
 import { apply, invert } from '../../../src/volume/affine.js';
 import { reorient } from '../../../src/volume/orientation.js';
 import type { Vec3 } from '../../../src/volume/volume.js';
@@ -24,7 +24,7 @@ import { TOY_TABLE, TOY_TISSUES, toyEncoder, toyMap } from './toy.js';
 const dir = await mkdtemp(join(tmpdir(), 'precess-segment-'));
 afterAll(() => rm(dir, { recursive: true, force: true }));
 
-const options = { tissues: TOY_TISSUES, table: TOY_TABLE, spacingMm: [3, 4] as const };
+const options = { tissues: TOY_TISSUES, table: TOY_TABLE, spacingMm: [3, 4] as const, contrasts: CONTRASTS };
 const anatomies = [0, 1, 3, 6].map((n) => anatomyOf(toyMap(n), options, `map ${n}`));
 // T2-weighted all of them, and a few images again and again, so that little has to be learnt.
 const drawn = new Map<number, ReturnType<SceneSource['draw']>>();

@@ -16,7 +16,7 @@ import { sceneOf } from '../../../src/tasks/segment/fit.js';
 import { segmentImage, TokenLattice } from '../../../src/tasks/segment/image.js';
 import { labelTable, mirrored, numbersIn, numbersOf, valuesOf } from '../../../src/tasks/segment/labels.js';
 import { pooledNumbers } from '../../../src/tasks/segment/scene.js';
-import { synthesize, synthesizeAs, anatomyOf } from '../../../src/tasks/segment/synthesis.js';
+import { CONTRASTS, synthesize, synthesizeAs, anatomyOf } from '../../../src/tasks/segment/synthesis.js';
 import { eachInside, orderOf, readOf, windowFeeds } from '../../../src/tasks/segment/window.js';
 import { scalingAffine } from '../../../src/volume/affine.js';
 import { reorient } from '../../../src/volume/orientation.js';
@@ -163,10 +163,18 @@ describe('windows', () => {
     expect([...pooledNumbers(image, numbers)]).toEqual([0, 2, 0, 0]);
   });
 
-  it('change scenes at different times, each after as many steps', () => {
-    const seen = Array.from({ length: 12 }, (_, step) => [0, 1].map((row) => sceneOf(step, row, 2, 4)));
-    expect(seen.map(([a]) => a)).toEqual([0, 0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4]);
-    expect(seen.map(([, b]) => b)).toEqual([1, 1, 3, 3, 3, 3, 5, 5, 5, 5, 7, 7]);
+  it('come from a pool of scenes that moves on as windows are cut', () => {
+    const drawn = Array.from({ length: 400 }, (_, step) =>
+      [0, 1].map((row) => sceneOf(step, 2, { reuse: 8, pool: 3 }, new Random(1, step, row))),
+    );
+    drawn.forEach((rows, step) => {
+      const first = Math.floor(step / 4);
+      for (const scene of rows) expect([first, first + 1, first + 2]).toContain(scene);
+    });
+    const counts = new Map<number, number>();
+    for (const scene of drawn.flat()) counts.set(scene, (counts.get(scene) ?? 0) + 1);
+    const inside = [...counts].filter(([scene]) => scene > 3 && scene < 97).map(([, count]) => count);
+    expect(inside.reduce((sum, count) => sum + count, 0) / inside.length).toBeCloseTo(8, 0);
   });
 });
 
@@ -206,7 +214,12 @@ describe('blending', () => {
 });
 
 describe('simulated scenes', () => {
-  const options = { tissues: TOY_TISSUES, table: TOY_TABLE, spacingMm: [3, 4] as const };
+  const options = {
+    tissues: TOY_TISSUES,
+    table: TOY_TABLE,
+    spacingMm: [3, 4] as const,
+    contrasts: CONTRASTS,
+  };
   const anatomy = anatomyOf(toyMap(0), options, 'map');
 
   it('hold the truth where the image shows it', () => {
