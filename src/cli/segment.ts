@@ -53,8 +53,8 @@ export function registerSegment(program: Command): void {
     )
     .option('--text <phrase>', 'only the labels whose names have these words, e.g. "ventricles"')
     .option(
-      '--click <x,y,z[:label]...>',
-      'a point in RAS+ mm and what is there: a label name, or background; without a label more of what is found there',
+      '--click <points...>',
+      'x,y,z:label, a point in RAS+ mm and what is there (a label name or background); x,y,z for more of what is found there',
     )
     .option('--threads <n>', 'threads (default: the cores)', wholeNumber('--threads', 1))
     .option('--json', 'print one JSON document')
