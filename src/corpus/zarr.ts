@@ -2,6 +2,7 @@
 import type * as Zarr from 'zarrita';
 import { spacing } from '../volume/affine.js';
 import type { Affine, Vec3, VoxelArray } from '../volume/volume.js';
+import { loadNative, pack, unpack } from './blosc.js';
 import { CorpusError } from './error.js';
 
 /** Chunks are near-equal parts of each axis, at most this long: about half a megabyte of 16-bit voxels. */
@@ -29,6 +30,11 @@ export interface PrecessAttributes {
   readonly valid: boolean;
 }
 
+interface BytesCodec {
+  encode(bytes: Uint8Array): Promise<Uint8Array>;
+  decode(bytes: Uint8Array): Promise<Uint8Array>;
+}
+
 type CodecEntry = Awaited<ReturnType<NonNullable<ReturnType<typeof Zarr.registry.get>>>>;
 let library: Promise<typeof Zarr> | null = null;
 
@@ -51,11 +57,13 @@ function registerBlosc(zarr: typeof Zarr): void {
   if (original === undefined) throw new CorpusError('internal: zarrita has no blosc codec');
   const SHUFFLES: Readonly<Record<string, number>> = { noshuffle: 0, shuffle: 1, bitshuffle: 2 };
   zarr.registry.set('blosc', async () => {
-    const codec = await original();
+    const [codec, native] = [await original(), await loadNative()];
     const fromConfig: CodecEntry['fromConfig'] = (configuration, meta) => {
       const { shuffle, ...rest } = configuration as { shuffle?: string };
-      // eslint-disable-next-line @typescript-eslint/no-unsafe-return -- numcodecs ships no types for this
-      return codec.fromConfig({ ...rest, shuffle: SHUFFLES[shuffle ?? ''] ?? 0 }, meta);
+      const usual = codec.fromConfig({ ...rest, shuffle: SHUFFLES[shuffle ?? ''] ?? 0 }, meta) as BytesCodec;
+      const decode = (bytes: Uint8Array): Uint8Array | Promise<Uint8Array> =>
+        (native && unpack(bytes, native)) ?? usual.decode(bytes);
+      return { kind: 'bytes_to_bytes', encode: usual.encode.bind(usual), decode } as never;
     };
     return { fromConfig };
   });
@@ -69,11 +77,11 @@ const blosc = (size: number): { name: string; configuration: Record<string, unkn
 
 /** Compresses chunks of cells of `size` bytes. */
 export async function bloscEncoder(size: number): Promise<(bytes: Uint8Array) => Promise<Uint8Array>> {
+  const native = await loadNative();
+  if (native !== null) return (bytes) => Promise.resolve(pack(bytes, size, native));
   const zarr = await loadZarr();
   const entry = await zarr.registry.get('blosc')!();
-  const codec = entry.fromConfig(blosc(size).configuration, {} as never) as unknown as {
-    encode(bytes: Uint8Array): Promise<Uint8Array>;
-  };
+  const codec = entry.fromConfig(blosc(size).configuration, {} as never) as unknown as BytesCodec;
   return (bytes) => codec.encode(bytes);
 }
 
