@@ -51,7 +51,8 @@ async function series(folder: string): Promise<DicomSeries> {
   await writeDicomSeries(folder, image, {
     patientId: 'P-1',
     patientName: 'Example^Ada',
-    birthDate: '19700101',
+    // As some de-identifiers leave it: no date, so that it must not be taken over.
+    birthDate: '***',
     sex: 'F',
     studyUid: '2.25.1',
     seriesUid: '2.25.2',

@@ -79,6 +79,13 @@ const EVEN_EMPTY: Readonly<Record<number, string>> = {
   0x00200010: 'SH',
 };
 
+/** What is no date, time or age (de-identifiers write "***") is left out: it would make this object invalid too. */
+const FORMS: Readonly<Record<string, RegExp>> = {
+  DA: /^(\d{8})?$/,
+  TM: /^(\d{2,6}(\.\d{1,6})?)?$/,
+  AS: /^(\d{3}[DWMY])?$/,
+};
+
 /**
  * One binary Segmentation: a segment for each label that is there, a frame for each slice of it that holds any of it.
  * Slices refer to the images that they were made from. UIDs follow from the series and the labels.
@@ -102,7 +109,7 @@ export async function encodeSegmentation(
   const tree = readTree(await readFile(header.path), header.path);
   const shared = SHARED.flatMap((tag): DicomNode[] => {
     const node = tree.nodes.find((one) => one.tag === tag);
-    if (node !== undefined) return [node];
+    if (node !== undefined && (FORMS[node.vr]?.test(tree.text(node)) ?? true)) return [node];
     return tag in EVEN_EMPTY ? [{ tag, vr: EVEN_EMPTY[tag]! }] : [];
   });
   const { now = new Date() } = options;
