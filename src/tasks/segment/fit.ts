@@ -194,6 +194,7 @@ function settingsOf(
     tuneEncoder,
     from: from ? from.step : null,
     cases: `${source.ids.length}:${hash}`,
+    ...(source.recipe && { recipe: source.recipe }),
     ...rest,
   };
 }

@@ -15,6 +15,8 @@ import { anatomyOf, synthesize, type Anatomy, type SynthesisOptions } from './sy
 export interface SceneSource {
   /** Pseudonymous id of each case, from its content. */
   readonly ids: readonly string[];
+  /** What else decides the scenes: a run is resumed only with the same. */
+  readonly recipe?: Readonly<Record<string, unknown>>;
   draw(index: number): { image: Scene['image']; numbers: Uint8Array };
 }
 
@@ -47,6 +49,7 @@ export async function synthesisSource(
   return {
     ids,
     anatomies,
+    recipe: { contrasts: options.contrasts, spacingMm: options.spacingMm },
     draw: (index) =>
       synthesize(anatomies[caseOf(files.length, seed, index)]!, options, new Random(seed, 0x5c3, index)),
   };
