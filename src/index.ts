@@ -26,6 +26,14 @@ export { TaskError } from './tasks/error.js';
 export { ground, type Grounding, type GroundOptions } from './tasks/grounding.js';
 export { pointingGame, type Pointing } from './tasks/grounding-pointing.js';
 export { buildIndex, Index, type Hit, type SearchOptions } from './tasks/index-store.js';
+export {
+  fitSegment,
+  readSegmentHead,
+  Segmenter,
+  writeSegmentHead,
+  type SegmentHead,
+  type SegmentOptions,
+} from './tasks/segment/index.js';
 export { align, pretrain, type AlignOptions, type PretrainOptions } from './train/run.js';
 export { Prepared, tokenize, type TokenSet } from './volume/tokens.js';
 export { VolumeError, type Affine, type Volume } from './volume/volume.js';
