@@ -37,7 +37,7 @@ describe.skipIf(skipped(!hasOrthanc(), NO_ORTHANC))('precess ingest dicomweb+htt
   beforeAll(async () => {
     pacs = await startOrthanc();
     for (const path of await dicom(await folder())) await pacs.rest('/instances', await readFile(path));
-  }, 30_000);
+  });
   afterAll(() => pacs.stop());
 
   it('takes in what the query finds, once, and says nothing of whom', async () => {
@@ -94,6 +94,6 @@ describe.skipIf(skipped(!hasCommand('storescu'), 'no storescu (Debian dcmtk)'))(
       expect(result.added).toBe(2);
       expect(result.series.map(({ shape }) => shape[2]).sort()).toEqual([1, 7]);
       expect(stdout + stderr).not.toMatch(/2\.25\.|P-1|Test\^/);
-    }, 30_000);
+    });
   },
 );

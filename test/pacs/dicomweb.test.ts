@@ -82,7 +82,7 @@ describe.skipIf(skipped(!hasOrthanc(), NO_ORTHANC))('DICOMweb', () => {
       CountSeries: 6,
       CountInstances: 48,
     });
-  }, 60_000);
+  });
   afterAll(async () => {
     client.close();
     await pacs.stop();

@@ -115,7 +115,7 @@ describe.skipIf(skipped(!hasOrthanc(), NO_ORTHANC))('series from a PACS', () => 
     const { stored } = await storeInstances(client, await Promise.all(files.map((file) => readFile(file))));
     expect(stored).toBe(files.length);
     client.close();
-  }, 60_000);
+  });
   afterAll(async () => {
     await pacs.stop();
     await rm(dir, { recursive: true, force: true });
@@ -251,7 +251,7 @@ describe.skipIf(skipped(!hasOrthanc() || data === null, `${NO_ORTHANC}, or no sh
       } finally {
         await pacs.stop();
       }
-    }, 60_000);
+    });
   },
 );
 
