@@ -1,8 +1,8 @@
 /** The demo's closing page: one HTML file with its pictures inside. */
-import { encode } from 'fast-png';
 import type { Retrieval } from '../evaluate/retrieval.js';
 import type { StepMetrics } from '../train/loop.js';
 import type { SlicePicture } from '../volume/slice.js';
+import { escape, image } from './page.js';
 
 export interface DemoHit {
   readonly score: number;
@@ -38,15 +38,7 @@ export interface DemoReport {
   }[];
 }
 
-const escape = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 const percent = (share: number): string => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
-
-function image(picture: SlicePicture | null, alt: string): string {
-  if (!picture) return '';
-  const { width, height, data } = picture;
-  const png = encode({ width, height, data, channels: 1, depth: 8 });
-  return `<img src="data:image/png;base64,${Buffer.from(png).toString('base64')}" alt="${escape(alt)}" width="${width}" height="${height}">`;
-}
 
 const CHART = { width: 420, height: 190, left: 46, right: 10, top: 12, bottom: 28 } as const;
 const COLOURS = ['#0b6e99', '#c2571a', '#3a7d34', '#7a4ba0'] as const;
@@ -138,7 +130,7 @@ td{font-variant-numeric:tabular-nums}.after td{font-weight:600;color:var(--accen
 export function demoReport(r: DemoReport): string {
   const total = r.stages.reduce((sum, { seconds }) => sum + seconds, 0);
   const card = (picture: SlicePicture | null, caption: string): string =>
-    `<div class="card">${image(picture, caption)}${caption}</div>`;
+    `<div class="card">${picture ? image(picture, caption) : ''}${caption}</div>`;
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Precess demo</title><style>${STYLE}</style></head><body>
 <h1>Precess demo</h1>

@@ -1,4 +1,5 @@
 /** What `precess evaluate` does with a model: encodes what a suite asks about, and judges it. */
+import type { Series } from '../corpus/series.js';
 import type { Difference } from '../evaluate/compare.js';
 import type { Measured } from '../evaluate/intervals.js';
 import { EvaluateError } from '../evaluate/error.js';
@@ -7,6 +8,7 @@ import type { SubgroupTable } from '../evaluate/subgroups.js';
 import type { Evaluated, HeadQuestion, SuiteOptions, SuiteResult } from '../evaluate/suites.js';
 import type { Encoder, Features } from '../models/encoder.js';
 import type { Volume } from '../volume/volume.js';
+import type { Exhibits } from './evaluate-exhibits.js';
 import { CliError, Interrupted, log, progress } from './shared.js';
 
 /** What is asked of a model: a head on its features, or texts and images of each other. */
@@ -20,7 +22,7 @@ export type Question =
   | {
       readonly kind: 'texts';
       readonly suite: 'retrieval';
-      readonly series: readonly Evaluated[];
+      readonly series: readonly (Evaluated & Pick<Series, 'bodyPart'>)[];
       readonly notes: readonly string[];
     };
 
@@ -159,6 +161,8 @@ export interface Evaluation {
   };
   readonly subgroups: readonly SubgroupTable[];
   readonly robustness?: readonly Curve[];
+  /** For the page alone. */
+  readonly exhibits?: Exhibits;
 }
 
 /** Scores by how much worse the images were made. */

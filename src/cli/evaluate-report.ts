@@ -3,27 +3,18 @@ import { calibration, confusion } from '../evaluate/decisions.js';
 import { rocCurve } from '../evaluate/ranking.js';
 import type { SuiteResult } from '../evaluate/suites.js';
 import type { Evaluation } from './evaluate-measure.js';
+import { CASES_STYLE, caseSections } from './evaluate-report-cases.js';
+import { COLOURS, escape, PALETTE } from './page.js';
 import type { Measured } from '../evaluate/intervals.js';
 import type { Subgroup } from '../evaluate/subgroups.js';
 import type { ModelFile } from '../models/model-file.js';
 
-const escape = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
-const COLOURS = [
-  '#0b6e99',
-  '#c2571a',
-  '#3a7d34',
-  '#7a4ba0',
-  '#9a7b1d',
-  '#b03060',
-  '#4a5568',
-  '#2a9d8f',
-] as const;
 const SIDE = 320;
 const MARGIN = { left: 44, right: 12, top: 12, bottom: 36 } as const;
 
-/** A self-contained page of scores, ROC curves, calibration and confusion. Everything is from `result`. */
+/** A self-contained page of scores, curves, decisions, groups and cases. Everything on it is from the evaluation. */
 export function evaluationReport(
-  { result, against, subgroups, robustness }: Evaluation,
+  { result, against, subgroups, robustness, exhibits }: Evaluation,
   model: ModelFile,
 ): string {
   const { suite, metrics, series, patients, notes } = result;
@@ -35,13 +26,13 @@ export function evaluationReport(
   );
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Precess: ${escape(suite)}</title><style>
-body{font:16px/1.5 system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;color:#1a202c}
+${PALETTE}
+body{font:16px/1.5 system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;color:var(--ink);background:var(--paper)}
 h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem}
-table{border-collapse:collapse}td,th{padding:.25rem .8rem .25rem 0;text-align:left;border-bottom:1px solid #e2e8f0}
+table{border-collapse:collapse}td,th{padding:.25rem .8rem .25rem 0;text-align:left;border-bottom:1px solid var(--line)}
 td{font-variant-numeric:tabular-nums}.figures{display:flex;flex-wrap:wrap;gap:2rem}figure{margin:0}
-figcaption{font-size:.9rem;color:#4a5568;max-width:${SIDE}px}svg text{font:12px system-ui,sans-serif;fill:#2d3748}
-.confusion td,.confusion th{border:1px solid #e2e8f0;padding:.3rem .6rem;text-align:center}
-</style></head><body>
+figcaption{font-size:.9rem;color:var(--soft);max-width:${SIDE}px}svg text{font:12px system-ui,sans-serif;fill:var(--ink)}
+.confusion td,.confusion th{border:1px solid var(--line);padding:.3rem .6rem;text-align:center}${CASES_STYLE}</style></head><body>
 <h1>${escape(suite)}</h1>
 <p>${series} series of ${patients} patients. Model: ${escape(model.config.size)}, ${model.step} steps,
 ${model.provenance.series} series seen in training. Every case was predicted by a head that had not seen its patient.</p>
@@ -52,6 +43,7 @@ ${against ? differences(against) : ''}
 ${figures(result)}
 ${subgroups.length > 0 ? groupTables(subgroups, main) : ''}
 ${robustness ? robustnessCurves(robustness, main) : ''}
+${exhibits ? caseSections(exhibits) : ''}
 <p>Not for clinical use.</p></body></html>
 `;
 }
@@ -88,7 +80,7 @@ const groupName = (by: string, name: string): string =>
 function interval({ value, ci95 }: Measured): string {
   const at = (v: number): string => (160 * Math.min(1, Math.max(0, v))).toFixed(1);
   return (
-    `<svg width="164" height="14" role="img" aria-label="interval"><line x1="0" x2="160" y1="7" y2="7" stroke="#e2e8f0"/>` +
+    `<svg width="164" height="14" role="img" aria-label="interval"><line x1="0" x2="160" y1="7" y2="7" stroke="var(--line)"/>` +
     `<line x1="${at(ci95[0])}" x2="${at(ci95[1])}" y1="7" y2="7" stroke="${COLOURS[0]}" stroke-width="3"/>` +
     `<circle cx="${at(value)}" cy="7" r="4" fill="${COLOURS[0]}"/></svg>`
   );
@@ -113,7 +105,7 @@ function robustnessCurves(curves: NonNullable<Evaluation['robustness']>, metric:
     );
     const ticks = [0, 0.5, 1].map(
       (t) =>
-        `<line x1="${x(0)}" x2="${x(1)}" y1="${y(t)}" y2="${y(t)}" stroke="#e2e8f0"/>` +
+        `<line x1="${x(0)}" x2="${x(1)}" y1="${y(t)}" y2="${y(t)}" stroke="var(--line)"/>` +
         `<text x="${MARGIN.left - 6}" y="${y(t)}" dy=".35em" text-anchor="end">${t}</text>`,
     );
     return `<figure><svg width="${SIDE}" height="${SIDE}" role="img" aria-label="${escape(metric)} by ${escape(name)}">${ticks.join('')}${line}${marks.join('')}
@@ -174,7 +166,7 @@ function confusionRow(name: string, row: readonly number[]): string {
     row.reduce((sum, count) => sum + count, 0),
   );
   const cells = row.map(
-    (count) => `<td style="background:rgba(11,110,153,${(0.7 * (count / total)).toFixed(2)})">${count}</td>`,
+    (count) => `<td style="background:rgba(11,110,153,${(0.5 * (count / total)).toFixed(2)})">${count}</td>`,
   );
   return `<tr><th>${escape(name)}</th>${cells.join('')}</tr>`;
 }
@@ -196,8 +188,8 @@ function plot(xLabel: string, yLabel: string, inside: string): string {
     )
     .join('');
   return `<svg width="${SIDE}" height="${SIDE}" role="img" aria-label="${yLabel} over ${xLabel}">
-<rect x="${MARGIN.left}" y="${MARGIN.top}" width="${width}" height="${height}" fill="none" stroke="#cbd5e0"/>
-<line x1="${x(0)}" y1="${y(0)}" x2="${x(1)}" y2="${y(1)}" stroke="#cbd5e0" stroke-dasharray="4"/>${ticks}${inside}
+<rect x="${MARGIN.left}" y="${MARGIN.top}" width="${width}" height="${height}" fill="none" stroke="var(--line)"/>
+<line x1="${x(0)}" y1="${y(0)}" x2="${x(1)}" y2="${y(1)}" stroke="var(--line)" stroke-dasharray="4"/>${ticks}${inside}
 <text x="${x(0.5)}" y="${SIDE - 4}" text-anchor="middle">${xLabel}</text>
 <text transform="translate(12 ${y(0.5)}) rotate(-90)" text-anchor="middle">${yLabel}</text></svg>`;
 }

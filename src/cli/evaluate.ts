@@ -61,7 +61,7 @@ export function registerEvaluate(program: Command): void {
       512,
     )
     .option('--robustness', 'also measure on images made worse in six ways, at four strengths each')
-    .option('--report <file>', 'also write an HTML page with the curves')
+    .option('--report <file>', 'also write an HTML page with curves, a map, and slices of cases')
     .option('--threads <n>', 'threads (default: the cores)', wholeNumber('--threads', 1))
     .option(
       '--text-encoder <dir>',
@@ -191,8 +191,15 @@ async function measure(
     const { compare } = await import('../evaluate/compare.js');
     against = { ...against, differences: compare(result.judged, against.result.judged, options) };
   }
+  const exhibits =
+    options.report === undefined
+      ? undefined
+      : await (
+          await import('./evaluate-exhibits.js')
+        ).exhibitsOf(question, result, encoded, encoder!, volumeOf, options.seed);
   return {
     result,
+    ...(exhibits && { exhibits }),
     ...(against && { against }),
     subgroups: subgroups(result.judged, question.series, options),
     ...(options.robustness && {
