@@ -8,14 +8,14 @@ const OTHER = 'var(--soft)';
 
 /** Styles of these sections. */
 export const CASES_STYLE = `
-.cards{display:flex;flex-wrap:wrap;gap:.9rem}.card{width:112px;font-size:.78rem;line-height:1.3;overflow-wrap:anywhere}
+.cards{display:flex;flex-wrap:wrap;gap:.9rem}.card{width:118px;font-size:.78rem;line-height:1.3;overflow-wrap:anywhere}
 .card img{display:block;background:#000;border:3px solid transparent;border-radius:4px;margin-bottom:.2rem}
-.card.right img{border-color:var(--good)}.card.wrong img{border-color:var(--bad)}.card small{color:var(--soft);display:block}
+.card.right img{border-color:var(--good)}.card.wrong img{border-color:var(--bad)}.card small{color:var(--soft);display:block;font-size:.62rem;white-space:nowrap}
 .right b{color:var(--good)}.wrong b{color:var(--bad)}
 .says{display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:3;overflow:hidden}
 .query{display:flex;gap:.9rem;padding:.7rem 0;border-top:1px solid var(--line)}
 .query>.card{border-right:1px solid var(--line);padding-right:.9rem}.query .cards{flex:1}
-.map{max-width:100%;height:auto;border:1px solid var(--line);border-radius:4px}.legend span{white-space:nowrap;margin-right:1rem}
+.map{max-width:100%;height:auto;border:1px solid var(--line);border-radius:4px}.legend>span{white-space:nowrap;margin-right:1rem}
 `;
 
 type Kind = Exhibits['kind'];
@@ -55,7 +55,7 @@ function querySection(queries: Exhibits['queries'], kind: Kind): string {
   const rows = queries.map((query) => {
     const hits = query.hits.map((hit) => {
       const mark = hit.right === null ? '' : `<b>${hit.right ? '✓ right' : '✗ wrong'}</b> `;
-      return card(hit, [`<div>${mark}${hit.score.toFixed(2)}</div>`, says(hit.says)], hit.right);
+      return card(hit, [`<div>${mark}${hit.score.toFixed(3)}</div>`, says(hit.says)], hit.right);
     });
     return `<div class="query">${card(query, [says(query.asked)])}<div class="cards">${hits.join('')}</div></div>`;
   });
@@ -110,7 +110,7 @@ function mapSection(map: NonNullable<Exhibits['map']>, asked: Kind): string {
 ${by(asked, { classes: 'class', number: 'value', texts: 'body part' })}.
 Only who is near whom means something.${wrong}</p>
 <svg class="map" viewBox="0 0 ${MAP.width} ${MAP.height}" width="${MAP.width}" height="${MAP.height}" role="img" aria-label="map of the series">${points.join('')}</svg>
-<p class="legend">${legend.join('')}</p>`;
+<p class="legend">${legend.join(' ')}</p>`;
 }
 
 interface Kinds {

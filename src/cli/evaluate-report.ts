@@ -32,9 +32,10 @@ h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem}
 table{border-collapse:collapse}td,th{padding:.25rem .8rem .25rem 0;text-align:left;border-bottom:1px solid var(--line)}
 td{font-variant-numeric:tabular-nums}.figures{display:flex;flex-wrap:wrap;gap:2rem}figure{margin:0}
 figcaption{font-size:.9rem;color:var(--soft);max-width:${SIDE}px}svg text{font:12px system-ui,sans-serif;fill:var(--ink)}
+.key{white-space:nowrap}
 .confusion td,.confusion th{border:1px solid var(--line);padding:.3rem .6rem;text-align:center}${CASES_STYLE}</style></head><body>
 <h1>${escape(suite)}</h1>
-<p>${series} series of ${patients} patients. Model: ${escape(model.config.size)}, ${model.step} steps,
+<p>${series} series of ${patients} patients. Model: ${escape(model.config.size)}, ${model.step} ${model.step === 1 ? 'step' : 'steps'},
 ${model.provenance.series} series seen in training. Every case was predicted by a head that had not seen its patient.</p>
 ${notes.length > 0 ? `<p>Left out: ${escape(notes.join('; '))}.</p>` : ''}
 <h2>Scores</h2>
@@ -61,15 +62,15 @@ function differences({ result, differences: of }: NonNullable<Evaluation['agains
 
 /** The first score by group; a group too small for it says why. */
 function groupTables(tables: Evaluation['subgroups'], metric: string): string {
-  const row = (by: string, { name, n, metrics, tooSmall }: Subgroup): string => {
+  const row = (by: string, { name, n, metrics, tooSmall }: Subgroup, first: boolean): string => {
     const one = metrics?.[metric];
     const bar = one ? interval(one) : `<small>${escape(tooSmall ?? 'no score')}</small>`;
     const value = one
       ? `${one.value.toFixed(3)} (${one.ci95[0].toFixed(3)} to ${one.ci95[1].toFixed(3)})`
       : '';
-    return `<tr><td>${escape(by)}</td><td>${escape(groupName(by, name))}</td><td>${n}</td><td>${value}</td><td>${bar}</td></tr>`;
+    return `<tr><td>${first ? escape(by) : ''}</td><td>${escape(groupName(by, name))}</td><td>${n}</td><td>${value}</td><td>${bar}</td></tr>`;
   };
-  const rows = tables.flatMap(({ by, groups }) => groups.map((group, n) => row(n === 0 ? by : '', group)));
+  const rows = tables.flatMap(({ by, groups }) => groups.map((group, n) => row(by, group, n === 0)));
   return `<h2>Groups</h2><table><tr><th>by</th><th>group</th><th>patients</th><th>${escape(metric)}</th><th>0 to 1</th></tr>${rows.join('')}</table>`;
 }
 
@@ -139,10 +140,10 @@ function figures({ judged }: SuiteResult): string {
 <figure>${plot(
     '1 - specificity',
     'sensitivity',
-    curves.map(({ points }, n) => path(points, COLOURS[n % COLOURS.length]!)).join(''),
+    curves.map(({ points }, n) => path(points, COLOURS[n % COLOURS.length]!, n >= COLOURS.length)).join(''),
   )}
 <figcaption>Receiver operating characteristic, each class against the rest.
-${curves.map(({ name }, n) => `<span style="color:${COLOURS[n % COLOURS.length]!}">■ ${escape(name)}</span>`).join(' ')}</figcaption></figure>
+${curves.map(({ name }, n) => `<span class="key" style="color:${COLOURS[n % COLOURS.length]!}">${n < COLOURS.length ? '■' : '▨'} ${escape(name)}</span>`).join(' ')}</figcaption></figure>
 <figure>${plot(
     'probability of the likeliest class',
     'share that is right',
@@ -176,8 +177,8 @@ const height = SIDE - MARGIN.top - MARGIN.bottom;
 const x = (value: number): string => (MARGIN.left + value * width).toFixed(1);
 const y = (value: number): string => (MARGIN.top + (1 - value) * height).toFixed(1);
 
-const path = (points: readonly { x: number; y: number }[], colour: string): string =>
-  `<polyline fill="none" stroke="${colour}" stroke-width="2" points="${points.map((p) => `${x(p.x)},${y(p.y)}`).join(' ')}"/>`;
+const path = (points: readonly { x: number; y: number }[], colour: string, dashed = false): string =>
+  `<polyline fill="none"${dashed ? ' stroke-dasharray="5 3"' : ''} stroke="${colour}" stroke-width="2" points="${points.map((p) => `${x(p.x)},${y(p.y)}`).join(' ')}"/>`;
 
 /** Unit square with the diagonal. */
 function plot(xLabel: string, yLabel: string, inside: string): string {
