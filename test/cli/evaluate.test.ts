@@ -1,13 +1,20 @@
 /** precess evaluate through the real command, on an encoder with random weights. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Command } from 'commander';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { registerEvaluate } from '../../src/cli/evaluate.js';
+import { CliError, UsageError } from '../../src/cli/shared.js';
+import { Corpus, ingest, parseRightsFile, quarantine } from '../../src/corpus/index.js';
+import { EvaluateError } from '../../src/evaluate/error.js';
+import { ModelError } from '../../src/models/sizes.js';
 import { writeModel } from '../../src/models/model-file.js';
 import { newModel } from '../../src/models/new-model.js';
 import { modelConfig } from '../../src/models/sizes.js';
 import { writeCorpus } from '../../src/simulate/index.js';
+import { TaskError } from '../../src/tasks/error.js';
 import { Random } from '../../src/volume/random.js';
-import { expectFailure, json, MAY_ALL, precess, workFolder } from './command.js';
+import { expectFailure, json, precess, workFolder } from './command.js';
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
@@ -28,19 +35,24 @@ let dir = '';
 let corpus = '';
 let model = '';
 let series: { id: string; patientId: string; plane: string }[] = [];
+/** Nothing may use it. */
+let quarantined = '';
 
 beforeAll(async () => {
   dir = await workFolder();
   corpus = join(dir, 'corpus');
-  await writeCorpus(join(dir, 'in'), { patients: 16, seed: 5, size: 'tiny', series: 2, threads: 0 });
-  ({ series } = await json<{ series: typeof series }>(
-    'ingest',
-    join(dir, 'in'),
-    '--corpus',
+  await writeCorpus(join(dir, 'in'), { patients: 12, seed: 5, size: 'tiny', series: 2, threads: 0 });
+  const rights = { licence: 'own', use: ['evaluate'], reference: null, expires: null, attribution: null };
+  const all = await ingest([join(dir, 'in')], {
     corpus,
-    '--rights',
-    MAY_ALL,
-  ));
+    rights: parseRightsFile(JSON.stringify(rights)),
+    workers: 0,
+  });
+  quarantined = all.series[0]!.id;
+  series = all.series.slice(1);
+  const opened = await Corpus.open(corpus, { readOnly: false });
+  await quarantine(opened, [quarantined]);
+  opened.close();
   model = join(dir, 'model.safetensors');
   await writeModel(model, newModel({ ...modelConfig('nano'), layers: 2 }, 2));
 });
@@ -54,8 +66,17 @@ const on = (suite: string, ...args: string[]): string[] => [
   model,
   '--threads',
   '1',
+  '--max-tokens',
+  '64',
   ...args,
 ];
+
+/** The command in this process, for errors: those of these classes end with one line and 1, or 2 for usage. */
+async function inProcess(...args: string[]): Promise<void> {
+  const program = new Command();
+  registerEvaluate(program);
+  await program.parseAsync(args, { from: 'user' });
+}
 
 /** A MetaImage of a body with a lump of its own, 24³ voxels of 4 mm. */
 function mha(seed: number): Buffer {
@@ -83,13 +104,13 @@ describe('precess evaluate', () => {
     const settings = ['--folds', '3', '--rounds', '200', '--method', 'knn', '--against', other];
     const result = await json<Evaluated>(...on('plane', ...settings, '--report', report));
     expect(result.suite).toBe('plane');
-    expect(result.patients).toBe(16);
+    expect(result.patients).toBe(12);
     expect(result.classes.every((name) => series.some(({ plane }) => plane === name))).toBe(true);
     for (const { value, ci95, n } of Object.values(result.metrics)) {
       expect(value).toBeGreaterThanOrEqual(0);
       expect(ci95[0]).toBeLessThanOrEqual(value);
       expect(ci95[1]).toBeGreaterThanOrEqual(value);
-      expect(n).toBe(16);
+      expect(n).toBe(12);
     }
     expect(result.subgroups.map(({ by }) => by)).toEqual(expect.arrayContaining(['manufacturer', 'site']));
     for (const { groups } of result.subgroups)
@@ -108,8 +129,16 @@ describe('precess evaluate', () => {
     const page = await readFile(report, 'utf8');
     expect(page).toContain('Beside the other model');
     expect(page).toContain('<polyline');
-    expect(page).toContain(`${result.series} series of 16 patients`);
-    expect(page).not.toMatch(/pt-|st-|se-|https?:\/\//);
+    expect(page).toContain(`${result.series} series of 12 patients`);
+    expect(page).toContain('Most surely wrong');
+    expect(page).toContain('aria-label="map of the series"');
+    const shown = new Set(page.match(/se-[0-9a-f]{16}/g));
+    expect(shown.size).toBeGreaterThan(8);
+    for (const id of shown) expect(series.map((one) => one.id)).toContain(id);
+    expect(shown).not.toContain(quarantined);
+    const words = page.replace(/data:image\/png;base64,[^"]*/g, '');
+    expect(words).not.toMatch(/pt-|st-[0-9a-f]|https?:\/\//);
+    expect(page.length).toBeLessThan(2e6);
   });
 
   it('measures labels of a table at their level', async () => {
@@ -120,8 +149,8 @@ describe('precess evaluate', () => {
       ...on('labels', '--labels', path, '--method', 'knn', '--rounds', '200'),
     );
     expect(result.suite).toBe('labels');
-    expect(result.series).toBe(32);
-    expect(result.patients).toBe(16);
+    expect(result.series).toBe(23);
+    expect(result.patients).toBe(12);
   });
 
   it('reads a public data set where it lies, in its published folds', async () => {
@@ -137,6 +166,7 @@ describe('precess evaluate', () => {
     }
     await writeFile(join(data, 'marksheet.csv'), rows.join('\n'));
     const args = ['--data', data, '--model', model, '--threads', '1', '--method', 'knn', '--rounds', '100'];
+    args.push('--max-tokens', '64', '--report', join(dir, 'picai.html'));
     const result = await precess('evaluate', 'picai', ...args, '--json');
     expect(result, result.stderr).toMatchObject({ code: 0 });
     const document = JSON.parse(result.stdout) as Evaluated;
@@ -145,22 +175,49 @@ describe('precess evaluate', () => {
       { name: 'RUMC', n: 12 },
     ]);
     expect(result.stdout + result.stderr).not.toMatch(/1000[01]\d/);
-    expectFailure(await precess('evaluate', 'brats', '--model', model), 2, /give its folder with --data/);
+    expect(await readFile(join(dir, 'picai.html'), 'utf8')).not.toMatch(/1000[01]\d_|picai_public/);
+    await expect(inProcess('evaluate', 'brats', '--model', model)).rejects.toThrow(/its folder with --data/);
+
+    // One patient's study in the other fold, too.
+    const to = join(data, 'picai_public_images_fold1', '10000');
+    await mkdir(to, { recursive: true });
+    for (const channel of ['t2w', 'adc', 'hbv'])
+      await writeFile(join(to, `10000_1000099_${channel}.mha`), mha(0));
+    await writeFile(join(data, 'marksheet.csv'), [...rows, '10000,1000099,60,YES,RUMC'].join('\n'));
+    const both = await precess('evaluate', 'picai', ...args);
+    expectFailure(both, 1, /split: a patient must stand on one side only/);
+    expect(both.stderr).not.toMatch(/10000/);
   });
 
-  it('refuses one patient on both sides, a model without text, and wrong usage', async () => {
-    expectFailure(await precess(...on('retrieval')), 1, /must have met text/);
-    expectFailure(await precess(...on('beauty')), 2, /SUITE is one of contrast/);
+  it('refuses wrong labels, weights of another size, a model without text, and wrong usage', async () => {
+    const table = async (name: string, rows: string[]): Promise<string[]> => {
+      await writeFile(join(dir, name), rows.join('\n'));
+      return on('labels', '--labels', join(dir, name));
+    };
+    const strangers = await table('strangers.csv', ['patient,arm', 'pt-0000000000000000,1', 'pt-1,0']);
+    const alike = await table('alike.csv', [
+      'patient,arm',
+      ...series.map(({ patientId }) => `${patientId},1`),
+    ]);
+    const larger = join(dir, 'larger.safetensors');
+    const { config, ...rest } = newModel({ ...modelConfig('nano'), layers: 2 }, 2);
+    await writeModel(larger, { ...rest, config: { ...config, embedDim: 2 * config.embedDim } });
+
+    // Two through the process, for what a person sees; the rest only for their errors, which starting takes longest of.
+    expectFailure(await precess(...strangers), 1, /must name series of the corpus.*none of its 2 rows/);
     expectFailure(await precess(...on('labels')), 2, /--labels goes with/);
-    expectFailure(
-      await precess(...on('plane', '--where', "plane = 'axial'")),
-      1,
-      /at least two kinds of plane/,
-    );
-    expectFailure(
-      await precess(...on('plane', '--where', "plane = 'none'")),
-      1,
-      /must hold series that match/,
-    );
+    const failures: [string[], new (...args: never[]) => Error, RegExp][] = [
+      [alike, TaskError, /at least two classes, but every matched row/],
+      [on('plane', '--model', larger), ModelError, /this model needs .*use the size it was trained with/],
+      [on('retrieval'), CliError, /must have met text/],
+      [on('beauty'), UsageError, /SUITE is one of contrast/],
+      [on('plane', '--where', "plane = 'axial'"), EvaluateError, /at least two kinds of plane/],
+      [on('plane', '--where', "plane = 'none'"), CliError, /must hold series that match/],
+    ];
+    for (const [args, kind, message] of failures) {
+      const failed = inProcess(...args);
+      await expect(failed).rejects.toThrow(message);
+      await expect(failed).rejects.toBeInstanceOf(kind);
+    }
   });
 });
