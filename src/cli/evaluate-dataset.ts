@@ -10,7 +10,7 @@ const MOST_CLASSES = 10;
 /**
  * The question that a set with labels asks, in its published split where it has one, and how its images are read. Images
  * are opened where they lie; nothing is copied or kept.
- * @throws CliError for a set with masks, or of one class.
+ * @throws CliError for a set with masks, or of one class; TaskError for a patient in two folds.
  */
 export async function datasetQuestion(
   name: DatasetName,
@@ -31,6 +31,12 @@ export async function datasetQuestion(
   );
   const folds = cases.map(({ fold }) => fold);
   const split = folds.every((fold) => fold !== null) ? { split: folds } : {};
+  if (split.split) {
+    // Encoding takes long: a wrong split is told before it.
+    const { givenFolds } = await import('../tasks/classify/folds.js');
+    const patients = cases.map(({ patientId }) => patientId);
+    givenFolds(patients, split.split);
+  }
   return {
     question: {
       kind: 'head',
