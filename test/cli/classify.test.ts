@@ -78,7 +78,9 @@ describe('precess fit classify and predict', () => {
       'se-none,yes',
     ]);
     const head = join(dir, 'head');
-    const fitted = await json<Fitted>(...fit('--labels', file, '--out', head, '--folds', '3'));
+    const fitted = await json<Fitted>(
+      ...fit('--labels', file, '--out', head, '--folds', '3', '--patch-mm', '32'),
+    );
     expect(fitted).toMatchObject({ suite: 'classify', kind: 'classes', names: ['no', 'yes'] });
     expect(fitted).toMatchObject({ series: 48, patients: 24, unmatchedLines: [50] });
     for (const { value, ci95, n } of Object.values(fitted.metrics)) {
