@@ -106,8 +106,10 @@ describe('a head in a folder', () => {
   it.each(['classes', 'ordinal', 'labels', 'number'] as const)('predicts as before: %s', async (kind) => {
     const random = new Random(2);
     const values = Array.from({ length: 24 }, (_, n) => n % 3);
+    // As wide as what the encoder beside the head makes.
+    const width = 2 * modelConfig('nano').embedDim;
     const features = values.map((value) =>
-      Float32Array.from({ length: 5 }, (_, d) => (d === 0 ? 3 * value : 0) + random.normal()),
+      Float32Array.from({ length: width }, (_, d) => (d === 0 ? 3 * value : 0) + random.normal()),
     );
     const cases = { features, patients: values.map((_, n) => `p${n}`) };
     const target: Target =
