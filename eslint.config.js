@@ -16,7 +16,19 @@ const layers = {
   corpus: ['mpi', 'volume', 'formats', 'text', 'pacs'],
   models: ['graph', 'runtime', 'nn', 'volume', 'text'],
   train: ['graph', 'mpi', 'runtime', 'nn', 'optim', 'models', 'volume', 'formats', 'corpus', 'text'],
-  tasks: ['graph', 'mpi', 'runtime', 'nn', 'simulate', 'models', 'train', 'volume', 'formats', 'corpus', 'text'],
+  tasks: [
+    'graph',
+    'mpi',
+    'runtime',
+    'nn',
+    'simulate',
+    'models',
+    'train',
+    'volume',
+    'formats',
+    'corpus',
+    'text',
+  ],
   evaluate: ['models', 'train', 'tasks', 'volume', 'corpus', 'text'],
 };
 const below = [...Object.keys(layers)];
