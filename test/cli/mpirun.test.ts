@@ -81,7 +81,7 @@ describe.skipIf(skipped(!hasCommand('mpirun'), 'mpirun (openmpi-bin) is not inst
       expect(job.status, job.stderr).toBe(0);
       const corpus = await Corpus.open(at('corpus'));
       const all = await corpus.list();
-      expect(JSON.parse(job.stdout)).toEqual({ indexed: all.length });
+      expect(JSON.parse(job.stdout)).toMatchObject({ indexed: all.length });
       const index = await Index.open(corpus);
       try {
         // Every series is found by its own image.
