@@ -145,7 +145,7 @@ describe('precess from ingest to search', () => {
     const embed = (src: string) =>
       json<{ id: string; vector: number[] }>('embed', src, '--model', model, '--threads', '1');
     const [a, b, other] = [await embed(folder), await embed(elsewhere), await embed(join(source, 'brain'))];
-    expect(b).toEqual(a);
+    expect([b.id, b.vector]).toEqual([a.id, a.vector]);
     expect(norm(a.vector)).toBeCloseTo(1, 5);
     expect(other.id).not.toBe(a.id);
     expect(other.vector).toHaveLength(a.vector.length);
