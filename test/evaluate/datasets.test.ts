@@ -122,6 +122,7 @@ describe('sets with labels', () => {
         ...['OAS1_0001_MR1', 'OAS1_0003_MR1', 'OAS1_0004_MR1'].flatMap((id) => [
           `${t88(id)}.hdr`,
           `${t88(id)}.img`,
+          `${t88(id)}.nii.gz`,
         ]),
       ),
       'oasis_cross-sectional.csv':
@@ -130,6 +131,14 @@ describe('sets with labels', () => {
     });
     const old = await read<ClassifyCase>('oasis', oasis);
     expect(old.map(({ label }) => label)).toEqual(['none', 'dementia']);
+    expect(old.every(({ images }) => images.t1w!.endsWith('.nii.gz'))).toBe(true);
+    const asPublished = await tree({
+      ...blank(`${t88('OAS1_0001_MR1')}.hdr`, `${t88('OAS1_0001_MR1')}.img`),
+      'oasis_cross-sectional.csv': 'ID,M/F,Age,CDR\nOAS1_0001_MR1,F,74,0\n',
+    });
+    await expect(read<ClassifyCase>('oasis', asPublished)).rejects.toThrow(
+      /converted from its ANALYZE files/,
+    );
 
     const ixi = await tree({
       ...blank(

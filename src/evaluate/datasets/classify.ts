@@ -103,7 +103,10 @@ export const adni: ClassifyDataset = {
   },
 };
 
-/** Marcus et al. 2007: OASIS-1, cross-sectional, T88_111 images. */
+/**
+ * Marcus et al. 2007: OASIS-1, cross-sectional, T88_111 images. They are published as ANALYZE 7.5, which does not say which
+ * way is left; they are read once converted to NIfTI beside it.
+ */
 export const oasis: ClassifyDataset = {
   kind: 'classify',
   name: 'oasis',
@@ -117,7 +120,7 @@ export const oasis: ClassifyDataset = {
     ]);
     const images = new Map<string, string>();
     for (const file of files) {
-      const id = /(OAS1_\d{4}_MR\d)_mpr_n\d_anon_111_t88_gfc\.hdr$/.exec(file)?.[1];
+      const id = /(OAS1_\d{4}_MR\d)_mpr_n\d_anon_111_t88_gfc\.nii(?:\.gz)?$/.exec(file)?.[1];
       if (id !== undefined) images.set(id, file);
     }
     const cases = rows.flatMap((row): ClassifyCase[] => {
@@ -132,7 +135,12 @@ export const oasis: ClassifyDataset = {
       };
       return [{ ...one(id, id.slice(0, 9)), images: { t1w: join(dir, image) }, label, fold: null, about }];
     });
-    return found(cases, dir, 'OAS1_NNNN_MR1/PROCESSED/MPRAGE/T88_111/*_t88_gfc.hdr');
+    return found(
+      cases,
+      dir,
+      'OAS1_NNNN_MR1/PROCESSED/MPRAGE/T88_111/*_t88_gfc.nii.gz (converted from its ANALYZE files with a tool that asks ' +
+        'which way is left)',
+    );
   },
 };
 
