@@ -2,6 +2,7 @@
 import Blosc from 'numcodecs/blosc';
 import { describe, expect, it } from 'vitest';
 import { loadNative, pack, unpack } from '../../src/corpus/blosc.js';
+import { loadZarr } from '../../src/corpus/zarr.js';
 import { Random } from '../../src/volume/random.js';
 
 const native = (await loadNative())!;
@@ -17,6 +18,12 @@ const cBlosc = (size: number): BytesCodec =>
     blocksize: 0,
     typesize: size,
   });
+/** The codec that images are read by: ours where a container is of our kind, else c-blosc. */
+const reader = async (size: number): Promise<BytesCodec> => {
+  const entry = await (await loadZarr()).registry.get('blosc')!();
+  const configuration = { cname: 'zstd', clevel: 1, shuffle: 'shuffle', blocksize: 0, typesize: size };
+  return entry.fromConfig(configuration, {} as never);
+};
 const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
 function bytesOf(size: number, cells: number, noise: number): Uint8Array {
@@ -33,9 +40,9 @@ describe('Blosc containers', () => {
       const bytes = bytesOf(size, cells, 0.02);
       const packed = pack(bytes, size, native);
       expect(same(await cBlosc(size).decode(packed), bytes)).toBe(true);
-      expect(same(unpack(packed, native) ?? (await cBlosc(size).decode(packed)), bytes)).toBe(true);
+      expect(same(await (await reader(size)).decode(packed), bytes)).toBe(true);
       const theirs = await cBlosc(size).encode(bytes);
-      expect(same(unpack(theirs, native) ?? bytes, bytes)).toBe(true);
+      expect(same(await (await reader(size)).decode(theirs), bytes)).toBe(true);
       if (cells <= 1000) continue;
       expect(unpack(packed, native)).not.toBeNull();
       expect(packed.length).toBeLessThan(theirs.length * 1.05);
