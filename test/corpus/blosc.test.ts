@@ -22,7 +22,8 @@ const cBlosc = (size: number): BytesCodec =>
 const reader = async (size: number): Promise<BytesCodec> => {
   const entry = await (await loadZarr()).registry.get('blosc')!();
   const configuration = { cname: 'zstd', clevel: 1, shuffle: 'shuffle', blocksize: 0, typesize: size };
-  return entry.fromConfig(configuration, {} as never);
+  const codec = entry.fromConfig(configuration, {} as never) as unknown as BytesCodec;
+  return codec;
 };
 const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
