@@ -5,6 +5,7 @@ import {
   conv3d,
   expand,
   gelu,
+  layerNorm as standardize,
   matmul,
   mul,
   reshape,
@@ -125,16 +126,18 @@ function tokenNeck(scope: Scope, { tokenWidth }: DecoderConfig, { tokens, positi
 }
 
 /**
- * 3³ convolution, layer normalisation over the channels of each place, GELU. Normalising over the places of a window
- * instead would make the same tissue look different in windows that hold different things.
+ * 3³ convolution, instance normalisation (Ulyanov et al. 2016: each channel over the places of its window), GELU. As in
+ * nnU-Net (Isensee et al. 2021); normalised over the channels of each place instead, it learnt several times as slowly.
  */
 function block(scope: Scope, x: Value, size: number): Value {
-  const from = x.shape[1]!;
+  const [b, from, d, h, w] = x.shape as [number, number, number, number, number];
   const weight = scope.param('weight', [size, from, 3, 3, 3], he(27 * from));
-  const bias = scope.param('bias', [1, size, 1, 1, 1], 'zeros', { weightDecay: false });
-  const y = add(conv3d(x, weight, { pads: [1, 1, 1] }), bias);
-  const places = layerNorm(scope.child('norm'), transpose(y, [0, 2, 3, 4, 1]));
-  return gelu(transpose(places, [0, 4, 1, 2, 3]));
+  const rows = reshape(conv3d(x, weight, { pads: [1, 1, 1] }), [b, size, d * h * w]);
+  const [ones, zeros] = [1, 0].map((v) => rows.graph.constant(new Float32Array(d * h * w).fill(v)));
+  const y = reshape(standardize(rows, ones!, zeros!, 1e-5), [b, size, d, h, w]);
+  const vector = (name: string, init: 'ones' | 'zeros'): Value =>
+    scope.param(name, [1, size, 1, 1, 1], init, { weightDecay: false });
+  return gelu(add(mul(y, vector('scale', 'ones')), vector('bias', 'zeros')));
 }
 
 /** [B, c, d, h, w] → [B, size, d / 2, h / 2, w / 2] by one linear map of each 2³ places. */

@@ -10,7 +10,8 @@ import type { LabelTable } from './labels.js';
 
 export const SEGMENT_FILE = 'segment.safetensors';
 
-const FORMAT = 1;
+/** 2: blocks normalise each channel over the window instead of the channels of each place. */
+const FORMAT = 2;
 const side = z.number().int().min(8);
 const count = z.number().int().positive();
 const metadataSchema = z.object({
