@@ -18,7 +18,7 @@ import { VolumeCache } from '../../dist/train/loader.js';
 import { train } from '../../dist/train/loop.js';
 import {
   JOINT,
-  pixelWeight,
+  scheduledWeight,
   PRETRAIN,
   pretrainParams,
   pretrainStep,
@@ -146,7 +146,7 @@ async function runOf(name, seed) {
         const made = await arm.batch(cache, training, config, arm.recipe, { seed, step, batch }, studies);
         made.feeds.teacherTemperature = Float32Array.of(teacherTemperature(arm.recipe, step, steps));
         if (arm.recipe.pixels)
-          made.feeds.pixelWeight = Float32Array.of(pixelWeight(arm.recipe.pixels, step, steps));
+          made.feeds.pixelWeight = Float32Array.of(scheduledWeight(arm.recipe.pixels, step, steps));
         return made;
       },
       model: (weights, step) => ({

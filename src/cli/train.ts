@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { withRanks } from './ranks.js';
 import type { RunOptions } from '../train/run.js';
 import type { StepMetrics } from '../train/loop.js';
+import { OBJECTIVES, type Pretraining } from '../train/objectives.js';
 import { MODEL_SIZES } from '../models/sizes.js';
 import { DEVICE_KINDS, type DeviceKind } from '../runtime/protocol.js';
 import {
@@ -69,9 +70,9 @@ export function registerTraining(program: Command): void {
     .description('Pretrain the 3D image encoder without labels.')
     .option(
       '--objective <name>',
-      'dino (student-teacher: DINO, iBOT, KoLeo), joint (the same, and what hidden cubes hold) or mae ' +
-        '(masked autoencoding)',
-      oneOf('--objective', ['dino', 'joint', 'mae'] as const),
+      'dino (student-teacher: DINO, iBOT, KoLeo), joint (the same, and what hidden cubes hold), slip (the same, and ' +
+        'what the texts of the series say) or mae (masked autoencoding)',
+      oneOf('--objective', OBJECTIVES),
       'dino',
     )
     .option('--config <file>', 'JSON file with settings and recipe, see configs/; flags go before it')
@@ -81,25 +82,23 @@ export function registerTraining(program: Command): void {
         '\n  mpirun -n 4 precess pretrain --corpus corpus --run runs/pre --size base --batch 128' +
         '\n  precess pretrain --corpus corpus --run runs/pre --config configs/nano-joint.json',
     )
-    .action(
-      async (given: Flags & { objective: 'dino' | 'joint' | 'mae'; config?: string }, command: Command) => {
-        const { pretrain } = await import('../train/run.js');
-        const { maeRecipeOf, readPretrainConfig, recipeOf } = await import('../train/config.js');
-        const { config: file, ...rest } = given;
-        const { recipe, maeRecipe, ...settings } = file === undefined ? {} : await readPretrainConfig(file);
-        // What the command line says itself goes before the file, and the file before what goes without saying.
-        const said = Object.entries(rest).filter(([name]) => command.getOptionValueSource(name) === 'cli');
-        const flags = Object.assign({ ...rest }, settings, Object.fromEntries(said));
-        await work('pretrain', flags, (options) =>
-          pretrain({
-            ...options,
-            objective: flags.objective,
-            recipe: recipeOf(flags.objective, recipe),
-            maeRecipe: maeRecipeOf(maeRecipe),
-          }),
-        );
-      },
-    );
+    .action(async (given: Flags & { objective: Pretraining; config?: string }, command: Command) => {
+      const { pretrain } = await import('../train/run.js');
+      const { maeRecipeOf, readPretrainConfig, recipeOf } = await import('../train/config.js');
+      const { config: file, ...rest } = given;
+      const { recipe, maeRecipe, ...settings } = file === undefined ? {} : await readPretrainConfig(file);
+      // What the command line says itself goes before the file, and the file before what goes without saying.
+      const said = Object.entries(rest).filter(([name]) => command.getOptionValueSource(name) === 'cli');
+      const flags = Object.assign({ ...rest }, settings, Object.fromEntries(said));
+      await work('pretrain', flags, (options) =>
+        pretrain({
+          ...options,
+          objective: flags.objective,
+          recipe: recipeOf(flags.objective, recipe),
+          maeRecipe: maeRecipeOf(maeRecipe),
+        }),
+      );
+    });
   withRunOptions(program.command('align'))
     .description('Align the image encoder with text (sigmoid contrast of series and their texts).')
     .option('--from <model>', 'pretrained run or model file to start from')

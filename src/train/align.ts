@@ -1,5 +1,14 @@
 /** Alignment: image and text encoders are taught to agree about what belongs together. */
-import { add, gradients, Graph, mul, stopGradient, type Ranks, type Value } from '../graph/index.js';
+import {
+  add,
+  gradients,
+  Graph,
+  mul,
+  stopGradient,
+  type Ranks,
+  type TypedArray,
+  type Value,
+} from '../graph/index.js';
 import { imageBatch } from '../models/batch.js';
 import type { ExternalText } from '../models/external-text.js';
 import { imageInputs, textInputs } from '../models/inputs.js';
@@ -52,17 +61,23 @@ export const ALIGN: AlignRecipe = {
 /** Words of the model's own text encoder, or the width of the vectors of a frozen one from elsewhere. */
 export type TextSide = number | { readonly dim: number };
 
+/** [texts, textDim or dim] features of what is said. */
+const textFeatures = (
+  scope: Scope,
+  graph: Graph,
+  config: ModelConfig,
+  side: TextSide,
+  texts: number,
+): Value =>
+  typeof side === 'number'
+    ? textEncoder(scope.child('text'), config, side, textInputs(graph, texts, config.textLength))
+    : graph.input('text.features', 'float32', [texts, side.dim]);
+
 /** [B, 2 D] image summaries and [B, textDim or dim] text features: what the joint space is mapped from. */
-function summaries(scope: Scope, config: ModelConfig, side: TextSide, image: ImageInputs, texts: number) {
-  const { graph } = image.patches;
-  return {
-    image: imageSummary(vit3d(scope.child('image'), config, image)),
-    text:
-      typeof side === 'number'
-        ? textEncoder(scope.child('text'), config, side, textInputs(graph, texts, config.textLength))
-        : graph.input('text.features', 'float32', [texts, side.dim]),
-  };
-}
+const summaries = (scope: Scope, config: ModelConfig, side: TextSide, image: ImageInputs, texts: number) => ({
+  image: imageSummary(vit3d(scope.child('image'), config, image)),
+  text: textFeatures(scope, image.patches.graph, config, side, texts),
+});
 
 /** Temperature and bias are stored at a tenth, so that one learning rate moves them ten times as fast as weights. */
 const SCALAR_SPEED = 10;
@@ -79,6 +94,25 @@ function joint(scope: Scope, config: ModelConfig, features: { image: Value; text
     logScale: scalar('align.logScale', Math.log(4)),
     bias: scalar('align.bias', -Math.log(Math.max(2, batch) - 1)),
   };
+}
+
+/**
+ * The sigmoid loss between summaries [B, 2 D] of this rank's series and what is said of them; inputs are the texts and
+ * `pairs`. As {@link alignStep}, which is this and nothing else, for objectives that have more to learn besides.
+ */
+export function languageLoss(
+  scope: Scope,
+  config: ModelConfig,
+  side: TextSide,
+  image: Value,
+  wholeBatch: number,
+): Value {
+  const { graph } = image;
+  const [batch] = image.shape as [number, number];
+  const features = { image, text: textFeatures(scope, graph, config, side, batch) };
+  const { images, texts, logScale, bias } = joint(scope, config, features, wholeBatch);
+  const pairs = graph.input('pairs', 'float32', [batch, batch * graph.ranks.size]);
+  return sigmoidContrastiveLoss(images, texts, logScale, bias, pairs);
 }
 
 /** The parameters of both encoders and their projections; of the pool over a study's series where studies are shown. */
@@ -215,7 +249,7 @@ async function textFeeds(
   words: TextTokenizer | ExternalText,
   texts: readonly string[],
   length: number,
-): Promise<Batch['feeds']> {
+): Promise<Record<string, TypedArray>> {
   if ('encodeBatch' in words) {
     const { ids, mask } = words.encodeBatch(texts, length);
     return { 'text.ids': ids, 'text.mask': mask };
@@ -292,32 +326,52 @@ export async function alignBatch(
     );
     said.push(slot && sayOf(slot.series, recipe.paraphrase, slot.random));
   }
-  const texts = said.map((one) => one?.text ?? '');
-  const feeds: Batch['feeds'] = await textFeeds(words, texts, config.textLength);
+  const groups = groupsOf(slots, recipe.studySeries);
+  const texts = await textBatch(
+    words,
+    config,
+    slots.map((slot) => slot?.series ?? null),
+    said,
+    recipe.studySeries > 1 ? groups.map((group) => group.map((slot) => slot.series)) : null,
+  );
+  const { feeds } = texts;
   for (const [name, data] of Object.entries(imageBatch(sets, recipe.view.tokens, config.samples)))
     feeds[`view.${name}`] = data as Float32Array;
-  const groups = groupsOf(slots, recipe.studySeries);
   if (recipe.studySeries > 1)
     feeds.member = Float32Array.from(
       groups.flatMap((group) => slots.map((slot) => (slot && group.includes(slot) ? 1 : 0))),
     );
   return {
-    feeds,
+    ...texts,
     tokens: sets.reduce((sum, set) => sum + set.count, 0),
     ids: slots.flatMap((slot) => (slot ? [slot.series.id] : [])),
+  };
+}
+
+/**
+ * The text side of a batch: what is said of each series shown (null: nothing, or a place without a series), and which
+ * of all that the ranks say is true of each of this rank's series, and of its studies where they are given.
+ */
+export async function textBatch(
+  words: TextTokenizer | ExternalText,
+  config: ModelConfig,
+  shown: readonly (Series | null)[],
+  said: readonly (Said | null)[],
+  studies: readonly (readonly Series[])[] | null = null,
+): Promise<{ feeds: Record<string, TypedArray> } & Required<Pick<Batch, 'tell' | 'hear'>>> {
+  return {
+    feeds: await textFeeds(
+      words,
+      said.map((one) => one?.text ?? ''),
+      config.textLength,
+    ),
     tell: Buffer.from(JSON.stringify(said.map((one) => one && one.claims))),
     hear(all) {
       const claims = all.flatMap((bytes) => JSON.parse(Buffer.from(bytes).toString()) as (string[] | null)[]);
-      const pairs = slots.map((slot) => truthOf(slot ? [slot.series] : [], claims));
-      const studies = groups.map((group) =>
-        truthOf(
-          group.map(({ series: one }) => one),
-          claims,
-        ),
-      );
+      const pairs = shown.flatMap((one) => truthOf(one ? [one] : [], claims));
       return {
-        pairs: Float32Array.from(pairs.flat()),
-        ...(recipe.studySeries > 1 && { studyPairs: Float32Array.from(studies.flat()) }),
+        pairs: Float32Array.from(pairs),
+        ...(studies && { studyPairs: Float32Array.from(studies.flatMap((group) => truthOf(group, claims))) }),
       };
     },
   };

@@ -4,7 +4,8 @@ import { z } from 'zod';
 import { MODEL_SIZES } from '../models/sizes.js';
 import { TrainError } from './loader.js';
 import { MAE, type MaeRecipe } from './mae.js';
-import { JOINT, PRETRAIN, type PretrainRecipe } from './pretrain.js';
+import { OBJECTIVES, type Pretraining } from './objectives.js';
+import { usualRecipe, type PretrainRecipe } from './pretrain.js';
 
 const share = z.number().min(0).max(1);
 const amount = z.number().min(0);
@@ -44,6 +45,7 @@ const recipe = z
     weights: z.strictObject({ dino: amount, ibot: amount, koleo: amount }).partial(),
     crossContrast: share,
     pixels: z.tuple([amount, amount]).nullable(),
+    text: z.tuple([amount, amount]),
   })
   .partial();
 
@@ -60,7 +62,7 @@ const schema = z
   .strictObject({
     /** What the run is for, its command, and what it was measured to do; for people. */
     about: z.union([z.string(), z.record(z.string(), z.unknown())]),
-    objective: z.enum(['dino', 'joint', 'mae']),
+    objective: z.enum(OBJECTIVES),
     size: z.enum(MODEL_SIZES as [string, ...string[]]),
     steps: whole,
     batch: whole,
@@ -119,8 +121,8 @@ const isPlain = (value: unknown): value is object =>
 
 /** The recipe of an objective with the changes of a configuration. */
 export const recipeOf = (
-  objective: 'dino' | 'joint' | 'mae' | undefined,
+  objective: Pretraining | undefined,
   changes: PretrainConfig['recipe'],
-): PretrainRecipe => changed(objective === 'joint' ? JOINT : PRETRAIN, changes);
+): PretrainRecipe => changed(usualRecipe(objective), changes);
 
 export const maeRecipeOf = (changes: PretrainConfig['maeRecipe']): MaeRecipe => changed(MAE, changes);

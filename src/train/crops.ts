@@ -65,29 +65,29 @@ export async function pretrainBatch(
   recipe: PretrainRecipe,
   at: StepShare,
   studies: Studies = studiesOf(series),
-): Promise<{ feeds: Record<string, TypedArray>; tokens: number; ids: string[] }> {
+): Promise<{ feeds: Record<string, TypedArray>; tokens: number; ids: string[]; shown: Series[] }> {
   const share = shareOfStep(series, at);
   const batch = share.length;
   const globals: TokenSet[] = [];
   const locals: TokenSet[] = [];
-  const ids: string[] = [];
+  const shown: Series[] = [];
   for (const [i, { index, wanted }] of share.entries()) {
     const found = await usable(cache, series, wanted);
-    ids.push(found.series.id);
+    shown.push(found.series);
     const random = new Random(at.seed, at.step, index);
     const apart = new Random(at.seed, at.step, index, CROSS);
     const cross = await crossContrast(cache, studies, recipe.crossContrast, found, apart);
     const foreground = cross?.place ?? found.prepared.stats.foregroundMm;
     // Both global views of a pair look at one box; without a pair each looks where it likes.
     const shared = cross && drawPlace(foreground, recipe.global, random);
-    const shown = (crop: number): Scanned => (cross && crop % 2 === 1 ? cross.prepared : found.prepared);
+    const image = (crop: number): Scanned => (cross && crop % 2 === 1 ? cross.prepared : found.prepared);
     const flip = drawFlip(found.series.text, recipe.augmentation, apart);
     const view = async (
       crop: number,
       spec: ViewSpec,
       place = drawPlace(foreground, spec, random),
     ): Promise<TokenSet> => {
-      const drawn = await drawScanned(shown(crop), config.samples, spec, recipe.augmentation, random, place);
+      const drawn = await drawScanned(image(crop), config.samples, spec, recipe.augmentation, random, place);
       return flip ? mirrored(drawn) : drawn;
     };
     for (let c = 0; c < 2; c++) globals[c * batch + i] = await view(c, recipe.global, shared ?? undefined);
@@ -110,7 +110,7 @@ export async function pretrainBatch(
   feeds['global.maskWeight'] = masks.weight;
   if (recipe.pixels) feeds['global.maskMeasured'] = measuredOf(globals, n, masks, config.samples ** 3);
   const tokens = [...globals, ...locals].reduce((sum, set) => sum + set.count, 0);
-  return { feeds, tokens, ids };
+  return { feeds, tokens, ids: shown.map(({ id }) => id), shown };
 }
 
 /** [masks, samples³] 1 where a hidden token's sample was measured; 0 in the places that repeat a hidden token. */

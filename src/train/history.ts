@@ -53,7 +53,7 @@ async function readSteps(path: string): Promise<LoggedStep[]> {
 }
 
 /** Measures of which less is better; of the others more is. */
-const LESS_IS_BETTER = /^(loss|dino|ibot|koleo|pixels|gradNorm|seconds|waitShare|memoryMB)$/;
+const LESS_IS_BETTER = /^(loss|dino|ibot|koleo|pixels|text|gradNorm|seconds|waitShare|memoryMB)$/;
 /** What a step does rather than what has been learnt: told as the median over the run. */
 const RESOURCES = /^(seconds|waitShare|memoryMB|tokensPerSecond|gradNorm)$/;
 const NOT_MEASURES = new Set(['step', 'learningRate']);

@@ -19,7 +19,9 @@ import { imageInputs } from '../models/inputs.js';
 import { imageSummary, vit3d, type ImageInputs } from '../models/vit3d.js';
 import type { ModelConfig } from '../models/sizes.js';
 import { linear, Params, type Scope } from '../nn/index.js';
+import { languageLoss, type TextSide } from './align.js';
 import { shareOf } from './loader.js';
+import type { Pretraining } from './objectives.js';
 import {
   dinoLoss,
   ibotLoss,
@@ -48,6 +50,8 @@ export interface PretrainRecipe {
   readonly crossContrast: number;
   /** Weight of saying what masked tokens hold, at the first step and at the last; null leaves that head out. */
   readonly pixels: readonly [from: number, to: number] | null;
+  /** Weight of agreeing with what is said of the series, at the first step and at the last; without it there is no text. */
+  readonly text?: readonly [from: number, to: number];
 }
 
 /** DINOv2's settings (Oquab et al. 2023, table 16) with fewer prototypes and views of tokens instead of pixels. */
@@ -92,22 +96,48 @@ export const PRETRAIN: PretrainRecipe = {
 /** Self-distillation that also says what the masked tokens hold, at first above all: a joint schedule. */
 export const JOINT: PretrainRecipe = { ...PRETRAIN, pixels: [2, 0.5] };
 
-/** The image encoder and the two heads of pretraining under one scope: the layout that student and teacher share. */
-function declare(scope: Scope, config: ModelConfig, recipe: PretrainRecipe, input: ImageInputs): void {
+/**
+ * All of it in one run (SLIP, Mu et al. 2021): the same, and the first global view agrees with the text of its series.
+ * The hidden cubes count most at first, the text at the end.
+ */
+export const SLIP: PretrainRecipe = { ...JOINT, text: [0.5, 2] };
+
+/** The recipe of an objective as it is unless told otherwise; the default's for "mae", which has one of its own. */
+export const usualRecipe = (objective: Pretraining = 'dino'): PretrainRecipe =>
+  ({ dino: PRETRAIN, joint: JOINT, slip: SLIP, mae: PRETRAIN })[objective];
+
+/**
+ * The image encoder and the two heads of pretraining under one scope: the layout that student and teacher share. With a
+ * text, also what `align` has, under the same names.
+ */
+function declare(
+  scope: Scope,
+  config: ModelConfig,
+  recipe: PretrainRecipe,
+  input: ImageInputs,
+  side: TextSide | null,
+  batch: number,
+): void {
   const features = vit3d(scope.child('image'), config, input);
   prototypeHead(scope.child('dino'), imageSummary(features), recipe.head);
   prototypeHead(scope.child('ibot'), features.cls, recipe.head);
   if (recipe.pixels) pixelHead(scope, features.cls, config);
+  if (side !== null) languageLoss(scope, config, side, imageSummary(features), batch);
 }
 
 /** What masked tokens are said to hold, by one linear layer as in SimMIM. [R, D] → [R, samples³] */
 const pixelHead = (scope: Scope, tokens: Value, config: ModelConfig): Value =>
   linear(scope.child('pixels'), tokens, config.samples ** 3);
 
-/** The parameters of student and of teacher, in one layout. */
-export function pretrainParams(config: ModelConfig, recipe: PretrainRecipe): Params {
+/** The parameters of student and of teacher, in one layout. `text` is there where the recipe has a text. */
+export function pretrainParams(
+  config: ModelConfig,
+  recipe: PretrainRecipe,
+  text: { readonly side: TextSide; readonly batch: number } | null = null,
+): Params {
   return Params.collect((graph, scope) => {
-    declare(scope, config, recipe, imageInputs(graph, 'any', 1, 4, config.samples));
+    const input = imageInputs(graph, 'any', 1, 4, config.samples);
+    declare(scope, config, recipe, input, text && text.side, text ? text.batch : 1);
   });
 }
 
@@ -117,8 +147,8 @@ export const masksOf = (recipe: PretrainRecipe): number =>
 
 /**
  * The program of one step: inputs `params` and `teacher` (flat), `teacherTemperature` and the views (and `pixelWeight`,
- * `global.maskMeasured` where the recipe has pixels); outputs `grads` (flat) and the scalars `loss`, `dino`, `ibot`,
- * `koleo` (and `pixels`). Global views lie crop-major: [crop 0 of every image, crop 1
+ * `global.maskMeasured` where the recipe has pixels, `textWeight`, `pairs` and the texts where it has them); outputs
+ * `grads` (flat) and the scalars `loss`, `dino`, `ibot`, `koleo` (and `pixels`, `text`). Global views lie crop-major: [crop 0 of every image, crop 1
  * of every image]. With several ranks, `batch` is that of all, the views are this rank's share, and gradient and losses
  * are parts that add up to those of the whole batch.
  */
@@ -128,6 +158,7 @@ export function pretrainStep(
   recipe: PretrainRecipe,
   wholeBatch: number,
   ranks?: Ranks,
+  side: TextSide | null = null,
 ): Graph {
   const graph = new Graph('pretrain', ranks);
   const batch = shareOf(wholeBatch, graph.ranks.size);
@@ -187,6 +218,13 @@ export function pretrainStep(
     loss = add(loss, mul(pixels, graph.input('pixelWeight', 'float32', [])));
     graph.output('pixels', pixels);
   }
+  if (side !== null) {
+    // The second global view may be of another series.
+    const first = slice(whole, [0], [batch]);
+    const text = languageLoss(student, config, side, first, wholeBatch);
+    loss = add(loss, mul(text, graph.input('textWeight', 'float32', [])));
+    graph.output('text', text);
+  }
 
   graph.output('grads', gradients(loss, [flat])[0]!);
   graph.output('loss', loss);
@@ -196,8 +234,8 @@ export function pretrainStep(
   return graph;
 }
 
-/** Weight of the pixels at a step of a run of `steps`: from one to the other along half a cosine. */
-export function pixelWeight([from, to]: readonly [number, number], step: number, steps: number): number {
+/** Weight of a loss at a step of a run of `steps`: from one to the other along half a cosine. */
+export function scheduledWeight([from, to]: readonly [number, number], step: number, steps: number): number {
   return to + ((from - to) * (1 + Math.cos((Math.PI * Math.min(step, steps)) / Math.max(1, steps)))) / 2;
 }
 

@@ -12,22 +12,30 @@ import type { NamedTensor } from '../models/safetensors.js';
 import { modelConfig, ModelError, type ModelConfig } from '../models/sizes.js';
 import type { Params } from '../nn/index.js';
 import type { DeviceKind } from '../runtime/index.js';
+import { Random } from '../volume/random.js';
 import { TextTokenizer, trainWordPiece } from '../text/tokenizer.js';
-import { ALIGN, alignBatch, alignParams, alignStep, type AlignRecipe } from './align.js';
+import { ALIGN, alignBatch, alignParams, alignStep, sayOf, textBatch, type AlignRecipe } from './align.js';
 import { threadsPerRank } from './job.js';
-import { DEFAULT_MEMORY, shareOf, TrainError, VolumeCache, type VolumeSource } from './loader.js';
+import {
+  DEFAULT_MEMORY,
+  shareOf,
+  shareOfStep,
+  TrainError,
+  VolumeCache,
+  type VolumeSource,
+} from './loader.js';
 import { MAE, maeBatch, maeParams, maeStep, type MaeRecipe } from './mae.js';
 import { train, type EpochSummary, type Objective, type StepMetrics, type TrainResult } from './loop.js';
 import { pretrainBatch, studiesOf } from './crops.js';
 import {
-  JOINT,
-  pixelWeight,
-  PRETRAIN,
   pretrainParams,
   pretrainStep,
+  scheduledWeight,
   teacherTemperature,
+  usualRecipe,
   type PretrainRecipe,
 } from './pretrain.js';
+import type { Pretraining } from './objectives.js';
 import { knnProbe } from './probe.js';
 import { provenanceOf, registerWith } from './provenance.js';
 
@@ -69,14 +77,12 @@ export interface RunOptions {
   readonly warn?: (message: string) => void;
 }
 
-export const OBJECTIVES = ['dino', 'joint', 'mae'] as const;
-
 export interface PretrainOptions extends RunOptions {
   /**
-   * "dino" (unless given): student-teacher self-distillation. "joint": the same, and what the hidden cubes hold. "mae":
-   * masked autoencoding alone.
+   * "dino" (unless given): student-teacher self-distillation. "joint": the same, and what the hidden cubes hold. "slip":
+   * the same again, and agreement with the texts of the corpus. "mae": masked autoencoding alone.
    */
-  readonly objective?: (typeof OBJECTIVES)[number];
+  readonly objective?: Pretraining;
   readonly recipe?: PretrainRecipe;
   readonly maeRecipe?: MaeRecipe;
 }
@@ -231,9 +237,21 @@ async function loopOptions(
 const cacheOf = (options: RunOptions): VolumeCache =>
   new VolumeCache(options.corpus, options.cacheBytes ?? DEFAULT_MEMORY, options.warn ?? (() => undefined));
 
+/** The series that have a text. @throws TrainError when there are none. */
+function withTexts(series: readonly Series[], doing: string): Series[] {
+  const some = series.filter(({ text }) => text.trim() !== '');
+  if (some.length > 0) return some;
+  throw new TrainError(
+    `${doing}: no series of the corpus has a text; ingest reports, or series with a header`,
+  );
+}
+
+const wordsOf = (series: readonly Series[]): TextTokenizer =>
+  new TextTokenizer(trainWordPiece(series.map(({ text }) => text)));
+
 /**
- * Pretraining of the image encoder without labels, on every series of the corpus but the held-out patients'. Either
- * objective's model file holds the encoder alone.
+ * Pretraining of the image encoder without labels, on every series of the corpus but the held-out patients'. The model
+ * file holds the encoder alone; with texts, also the text encoder, as after `align`.
  */
 export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
   const config = modelConfig(options.size);
@@ -243,11 +261,12 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
   const settings = commonSettings('pretrain', { ...options, learningRate }, split);
   // Runs from before there was a choice name no objective.
   if (kind !== 'dino') settings.objective = kind;
-  const usual = kind === 'joint' ? JOINT : PRETRAIN;
-  settings.recipe = kind === 'mae' ? (options.maeRecipe ?? MAE) : (options.recipe ?? usual);
+  const recipe = options.recipe ?? usualRecipe(kind);
+  settings.recipe = kind === 'mae' ? (options.maeRecipe ?? MAE) : recipe;
   const provenance = provenanceOf('pretrain', settings, split.training);
   const at: Parts = { options, config, series: split.training, cache, share: sharing(options) };
-  const { params, ...learnt } = kind === 'mae' ? maeObjective(at) : dinoObjective(at, usual);
+  const words = kind !== 'mae' && recipe.text ? wordsOf(withTexts(split.training, 'pretrain')) : null;
+  const { params, ...learnt } = kind === 'mae' ? maeObjective(at) : dinoObjective(at, recipe, words);
   const objective: Objective = {
     ...learnt,
     params,
@@ -255,10 +274,10 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
     initial: params.initialize(options.seed),
     model: (weights, step) => ({
       config,
-      tokenizer: null,
+      tokenizer: words && words.json,
       step,
       provenance,
-      tensors: namedTensors(params, weights, ['image.']),
+      tensors: namedTensors(params, weights, words ? ['image.', 'text.', 'align.'] : ['image.']),
     }),
     ...(split.heldOut.length > 0 && {
       probe: knnProbe(params, config, cache, split.training, split.heldOut),
@@ -283,21 +302,46 @@ interface Parts {
 
 type Learnt = Pick<Objective, 'params' | 'program' | 'losses' | 'teacher' | 'batch'>;
 
-function dinoObjective({ options, config, series, cache, share }: Parts, usual: PretrainRecipe): Learnt {
-  const { seed, steps, recipe = usual } = options;
-  const params = pretrainParams(config, recipe);
+/** Keeps the draw of what is said apart from those of the views. */
+const SAID = 0x5a1d;
+
+function dinoObjective(
+  { options, config, series, cache, share }: Parts,
+  recipe: PretrainRecipe,
+  words: TextTokenizer | null,
+): Learnt {
+  const { seed, steps } = options;
+  const side = words && words.vocabSize;
+  const params = pretrainParams(config, recipe, side === null ? null : { side, batch: share.part });
   const studies = studiesOf(series);
   return {
     params,
-    program: pretrainStep(params, config, recipe, share.part, share.ranks),
-    losses: ['loss', 'dino', 'ibot', 'koleo', ...(recipe.pixels ? ['pixels'] : [])],
+    program: pretrainStep(params, config, recipe, share.part, share.ranks, side),
+    losses: [
+      'loss',
+      'dino',
+      'ibot',
+      'koleo',
+      ...(recipe.pixels ? ['pixels'] : []),
+      ...(words ? ['text'] : []),
+    ],
     teacher: true,
     async batch(step, n) {
       const at = share.at(seed, step, n);
-      const { feeds, ...rest } = await pretrainBatch(cache, series, config, recipe, at, studies);
+      const { feeds, shown, ...rest } = await pretrainBatch(cache, series, config, recipe, at, studies);
       feeds.teacherTemperature = Float32Array.of(teacherTemperature(recipe, step, steps));
-      if (recipe.pixels) feeds.pixelWeight = Float32Array.of(pixelWeight(recipe.pixels, step, steps));
-      return { feeds, ...rest };
+      const weight = (range: readonly [number, number]) =>
+        Float32Array.of(scheduledWeight(range, step, steps));
+      if (recipe.pixels) feeds.pixelWeight = weight(recipe.pixels);
+      if (!words || !recipe.text) return { feeds, ...rest };
+      feeds.textWeight = weight(recipe.text);
+      const said = shareOfStep(series, at).map(({ index }, row) => {
+        const one = shown[row]!;
+        const random = new Random(at.seed, at.step, index, SAID);
+        return one.text.trim() === '' ? null : sayOf(one, ALIGN.paraphrase, random);
+      });
+      const texts = await textBatch(words, config, shown, said);
+      return { ...rest, ...texts, feeds: { ...feeds, ...texts.feeds } };
     },
   };
 }
@@ -338,17 +382,12 @@ async function alignWith(
 ): Promise<TrainResult> {
   const recipe = options.recipe ?? ALIGN;
   const whole = await byPatient('align', options);
-  const split = { ...whole, training: whole.training.filter(({ text }) => text.trim() !== '') };
-  if (split.training.length === 0)
-    throw new TrainError(
-      'align: no series of the corpus has a text; ingest reports, or series with a header',
-    );
+  const split = { ...whole, training: withTexts(whole.training, 'align') };
   const start = options.from === undefined ? null : await openModel(options.from);
   const config = alignConfig(options.size, start);
   const cache = cacheOf(options);
   // A model that already speaks keeps its words; their ids are baked into its text encoder.
-  const words =
-    external ?? new TextTokenizer(start?.tokenizer ?? trainWordPiece(split.training.map(({ text }) => text)));
+  const words = external ?? (start?.tokenizer ? new TextTokenizer(start.tokenizer) : wordsOf(split.training));
   const side = words instanceof TextTokenizer ? words.vocabSize : words.record;
   const { ranks, parts, part, at } = sharing(options);
   const { studySeries } = recipe;

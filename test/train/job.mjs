@@ -1,8 +1,8 @@
-// One rank of a training job on images made here: node job.mjs pretrain|joint|mae|align|align-studies RUN STEPS [options as JSON].
+// One rank of a training job on images made here: node job.mjs pretrain|joint|slip|mae|align|align-studies RUN STEPS [options as JSON].
 import { openCommunicator } from '../../dist/mpi/index.js';
 import { ALIGN } from '../../dist/train/align.js';
 import { MAE } from '../../dist/train/mae.js';
-import { JOINT, PRETRAIN } from '../../dist/train/pretrain.js';
+import { JOINT, PRETRAIN, SLIP } from '../../dist/train/pretrain.js';
 import { align, pretrain } from '../../dist/train/run.js';
 
 const [kind, run, steps, json = '{}'] = process.argv.slice(2);
@@ -105,11 +105,14 @@ const common = {
   ...options,
 };
 try {
-  if (kind === 'pretrain' || kind === 'joint')
+  const recipe = { pretrain: PRETRAIN, joint: JOINT, slip: SLIP }[kind];
+  if (recipe)
     await pretrain({
       ...common,
+      objective: kind === 'pretrain' ? 'dino' : kind,
       recipe: {
-        ...(kind === 'joint' ? { ...JOINT, crossContrast: 0.7 } : PRETRAIN),
+        ...recipe,
+        ...(kind !== 'pretrain' && { crossContrast: 0.7 }),
         global: view(24),
         local: view(8),
         locals: 2,
