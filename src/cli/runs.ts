@@ -22,21 +22,28 @@ export function registerRuns(program: Command): void {
     });
   runs
     .command('serve')
-    .description('Show live curves of runs on a page of this machine: losses, probes, throughput, memory.')
+    .description(
+      'Show live curves of runs on a page of this machine: losses, probes, throughput, memory, and what the encoder makes ' +
+        'of a few images.',
+    )
     .argument('<run...>', 'run folders')
+    .option('--corpus <dir>', 'corpus whose images are drawn under the maps')
     .option('--port <n>', 'port on 127.0.0.1; 0 takes a free one', wholeNumber('--port', 0, 65535), 8765)
     .option('--json', 'print the address as one JSON document')
-    .addHelpText('after', '\nExample:\n  precess runs serve runs/dino runs/joint')
-    .action(async (folders: string[], options: { port: number; json?: boolean }) => {
-      const { serveRuns } = await import('../server/runs.js');
+    .addHelpText('after', '\nExample:\n  precess runs serve runs/dino runs/joint --corpus corpus')
+    .action(async (folders: string[], options: { port: number; corpus?: string; json?: boolean }) => {
+      const { corpusPictures, serveRuns } = await import('../server/runs.js');
+      const { Corpus } = await import('../corpus/corpus.js');
       const { signal, done } = interruption('stopping');
+      const corpus = options.corpus === undefined ? null : await Corpus.open(options.corpus);
       try {
-        const server = await serveRuns(folders, options.port);
+        const server = await serveRuns(folders, options.port, corpus && corpusPictures(corpus));
         if (options.json) printJson({ url: server.url });
         else log(`runs: ${server.url} (Ctrl-C ends it)`);
         await new Promise<void>((end) => signal.addEventListener('abort', () => end(), { once: true }));
         await server.close();
       } finally {
+        corpus?.close();
         done();
       }
     });

@@ -19,7 +19,7 @@ import {
   where,
   type Value,
 } from '../graph/index.js';
-import { layerNorm, linear, rope3d, transformerBlock, type Scope } from '../nn/index.js';
+import { firstTokenAttention, layerNorm, linear, rope3d, transformerBlock, type Scope } from '../nn/index.js';
 import type { ModelConfig } from './sizes.js';
 
 /** A batch of token sets, padded to N tokens each. */
@@ -45,6 +45,8 @@ export interface ImageFeatures {
   readonly tokens: Value;
   /** [B, D] mean of the kept tokens. */
   readonly mean: Value;
+  /** [B, N] what the class token attends to in the last block; computed, and so there, only where it is asked for. */
+  readonly attention?: Value;
 }
 
 /**
@@ -61,7 +63,12 @@ export const WAVELENGTHS_MM = { minWavelengthMm: 16, maxWavelengthMm: 2048 };
  * share, cube size, place in the view), a class token, pre-norm blocks with rotary positions in mm on three axes (Su et al. 2021) and
  * attention over kept tokens only.
  */
-export function vit3d(scope: Scope, config: ModelConfig, input: ImageInputs): ImageFeatures {
+export function vit3d(
+  scope: Scope,
+  config: ModelConfig,
+  input: ImageInputs,
+  show: { readonly attention?: boolean } = {},
+): ImageFeatures {
   const [b, n] = [input.patches.shape[0]!, input.patches.shape[1]!];
   const d = config.embedDim;
   const graph = input.patches.graph;
@@ -89,13 +96,16 @@ export function vit3d(scope: Scope, config: ModelConfig, input: ImageInputs): Im
   const keep = concat([one, input.keep], 1);
   const origin = graph.constant(new Float32Array(b * 3), [b, 1, 3]);
   const rope = rope3d(concat([origin, input.positions], 1), d / config.heads, WAVELENGTHS_MM);
-  for (let layer = 0; layer < config.layers; layer++)
-    x = transformerBlock(scope.child(`blocks.${layer}`), x, {
-      heads: config.heads,
-      mask: keep,
-      rope,
-      layerScale: LAYER_SCALE,
-    });
+  const options = { heads: config.heads, mask: keep, rope, layerScale: LAYER_SCALE };
+  let attention: Value | null = null;
+  for (let layer = 0; layer < config.layers; layer++) {
+    const block = scope.child(`blocks.${layer}`);
+    if (show.attention && layer === config.layers - 1) {
+      const all = firstTokenAttention(block.child('attention'), layerNorm(block.child('norm1'), x), options);
+      attention = slice(all, [1], [1 + n], [1]);
+    }
+    x = transformerBlock(block, x, options);
+  }
   x = layerNorm(scope.child('norm'), x);
 
   const tokens = slice(x, [1], [1 + n], [1]); // [B, N, D]
@@ -104,7 +114,7 @@ export function vit3d(scope: Scope, config: ModelConfig, input: ImageInputs): Im
     reduceSum(mul(tokens, weights), { axes: [1] }),
     add(reduceSum(weights, { axes: [1] }), 1e-6),
   );
-  return { cls: reshape(slice(x, [0], [1], [1]), [b, d]), tokens, mean };
+  return { cls: reshape(slice(x, [0], [1], [1]), [b, d]), tokens, mean, ...(attention && { attention }) };
 }
 
 /** [B, 2 D] what the joint space is made from: class token and token mean. */

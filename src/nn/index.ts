@@ -2,6 +2,7 @@
 export {
   attention,
   embedding,
+  firstTokenAttention,
   layerNorm,
   linear,
   mlp,

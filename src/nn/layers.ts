@@ -51,6 +51,22 @@ export interface AttentionOptions {
 /** Added to the score of a hidden token: far below any score, and finite, so that a row of hidden tokens has no NaN. */
 const HIDDEN = -1e9;
 
+/**
+ * What the first token of x [b, n, d] attends to in `attention`: [b, n], the mean over the heads, which adds up to 1.
+ * For looking at; the layer itself does not keep it.
+ */
+export function firstTokenAttention(scope: Scope, x: Value, { heads, mask, rope }: AttentionOptions): Value {
+  const [b, n, d] = x.shape as [number, number, number];
+  const size = d / heads;
+  const [q, k] = split(linear(scope.child('qkv'), x, 3 * d), [d, d, d], 2) as [Value, Value];
+  const turn = (t: Value): Value => (rope ? rotate(t, rope.cos, rope.sin) : t);
+  const byHead = (t: Value): Value => transpose(reshape(t, [b, n, heads, size]), [0, 2, 1, 3]);
+  const first = graph.slice(byHead(turn(q)), [0], [1], [2]); // [b, heads, 1, size]
+  let scores = graph.matmul(first, byHead(turn(k)), { transB: true, scale: 1 / Math.sqrt(size) });
+  if (mask) scores = graph.add(scores, reshape(mul(sub(mask, 1), -HIDDEN), [b, 1, 1, n]));
+  return reshape(graph.reduceMean(graph.softmax(scores), { axes: [1] }), [b, n]);
+}
+
 /** Multi-head self-attention (Vaswani et al. 2017): x [b, n, d] → [b, n, d] by "qkv" and "out". */
 export function attention(scope: Scope, x: Value, { heads, mask, rope }: AttentionOptions): Value {
   const [b, n, d] = x.shape as [number, number, number];

@@ -12,6 +12,7 @@ export const RUNS_HTML = `<!doctype html>
 <body>
 <header><h1>Runs</h1><ul id="runs"></ul><p id="state" role="status"></p></header>
 <main id="charts"></main>
+<div id="maps"></div>
 <script src="/uplot.js"></script>
 <script src="/page.js"></script>
 </body>
@@ -28,6 +29,13 @@ li .swatch { display: inline-block; width: 11px; height: 11px; margin-right: 6px
 li .failed { color: #b42318; display: block; }
 #state { margin: 6px 0 0; color: #667; }
 main { display: grid; grid-template-columns: repeat(auto-fill, minmax(400px, 1fr)); gap: 14px; padding: 14px 20px; }
+.maps { margin: 0 20px 14px; padding: 10px 12px; background: #fff; border: 1px solid #dfe2e5; border-radius: 6px; }
+.maps label { display: flex; gap: 10px; align-items: center; margin: 4px 0 8px; }
+.maps input { flex: 1; max-width: 480px; }
+.maps .series { display: flex; flex-wrap: wrap; gap: 10px 26px; }
+.maps figure { margin: 0; display: flex; flex-wrap: wrap; gap: 6px; max-width: 100%; }
+.maps figcaption { width: 100%; color: #667; }
+.maps canvas { width: 200px; height: 200px; background: #000; border-radius: 4px; }
 section { background: #fff; border: 1px solid #dfe2e5; border-radius: 6px; padding: 10px 12px; min-width: 0; }
 `;
 
@@ -107,6 +115,109 @@ function list(runs) {
   document.getElementById('runs').replaceChildren(...items);
 }
 
+const maps = new Map();
+
+/** Squares of tokens over the slice: drawn as the slice is, right and anterior at its left. */
+function cells(canvas, picture, frame, map, paint) {
+  const context = canvas.getContext('2d');
+  const [w, h] = [canvas.width, canvas.height];
+  context.globalAlpha = 1;
+  context.clearRect(0, 0, w, h);
+  if (picture) context.drawImage(picture, 0, 0, w, h);
+  const scale = w / frame.sideMm;
+  for (const cell of map.cells) {
+    const [colour, alpha] = paint(cell);
+    context.globalAlpha = picture ? alpha : 1;
+    context.fillStyle = colour;
+    const side = map.patchMm * scale;
+    const left = w / 2 - (cell[0] - frame.acrossMm) * scale - side / 2;
+    const top = h / 2 - (cell[1] - frame.downMm) * scale - side / 2;
+    context.fillRect(left, top, side, side);
+  }
+}
+
+/** The square around the tokens of a series, where there is no picture that says what to show. */
+function around(all) {
+  const span = (axis) => {
+    const values = all.flatMap((map) => map.cells.map((cell) => cell[axis]));
+    return [Math.min(...values), Math.max(...values)];
+  };
+  const [[a, b], [c, d]] = [span(0), span(1)];
+  const side = Math.max(b - a, d - c) + 2 * all[0].patchMm;
+  return { acrossMm: (a + b) / 2, downMm: (c + d) / 2, sideMm: side };
+}
+
+const pca = (cell) => ['rgb(' + cell.slice(2, 5).join(',') + ')', 0.6];
+const heat = (cell) => ['hsl(' + Math.round(50 * cell[5]) + ' 95% ' + Math.round(10 + 45 * cell[5]) + '%)', 0.15 + 0.6 * cell[5]];
+
+async function drawMaps(run) {
+  const answer = await fetch('/maps.json?run=' + encodeURIComponent(run.name));
+  if (!answer.ok) return;
+  const { steps: all, frames } = await answer.json();
+  if (all.length === 0) return;
+  let view = maps.get(run.name);
+  if (!view) {
+    const box = document.createElement('div');
+    box.className = 'maps';
+    const title = document.createElement('h2');
+    title.textContent = run.name + ': what the encoder makes of images';
+    const label = document.createElement('label');
+    const slider = document.createElement('input');
+    slider.type = 'range';
+    slider.min = 0;
+    const said = document.createElement('output');
+    label.append('step', slider, said);
+    const series = document.createElement('div');
+    series.className = 'series';
+    box.append(title, label, series);
+    document.getElementById('maps').append(box);
+    view = { slider, said, series, figures: new Map(), atEnd: true };
+    slider.addEventListener('input', () => {
+      view.atEnd = Number(slider.value) === view.all.length - 1;
+      show(view);
+    });
+    maps.set(run.name, view);
+  }
+  view.all = all;
+  view.frames = frames;
+  for (const { id, plane } of all.at(-1).series) {
+    if (view.figures.has(id)) continue;
+    const figure = document.createElement('figure');
+    const caption = document.createElement('figcaption');
+    caption.textContent = id + ', ' + plane + ': principal components of its tokens, attention of the class token';
+    const canvases = [0, 1, 2].map(() => {
+      const canvas = document.createElement('canvas');
+      canvas.width = canvas.height = 400;
+      return canvas;
+    });
+    figure.append(caption, ...canvases);
+    view.series.append(figure);
+    const entry = { canvases, picture: null };
+    view.figures.set(id, entry);
+    if (frames[id]) {
+      const picture = new Image();
+      picture.addEventListener('load', () => { entry.picture = picture; show(view); });
+      picture.src = '/slice.png?run=' + encodeURIComponent(run.name) + '&series=' + encodeURIComponent(id);
+    } else canvases[0].remove();
+  }
+  view.slider.max = all.length - 1;
+  if (view.atEnd) view.slider.value = all.length - 1;
+  show(view);
+}
+
+function show({ all, frames, slider, said, figures }) {
+  const at = all[Number(slider.value)] ?? all.at(-1);
+  said.textContent = at.step;
+  for (const map of at.series) {
+    const { canvases, picture } = figures.get(map.id) ?? {};
+    if (!canvases) continue;
+    const frame = frames[map.id] ?? around(all.flatMap((one) => one.series.filter(({ id }) => id === map.id)));
+    cells(canvases[0], picture, frame, { cells: [] }, pca);
+    cells(canvases[1], picture, frame, map, pca);
+    cells(canvases[2], picture, frame, map, heat);
+  }
+}
+
 async function refresh() {
   const state = document.getElementById('state');
   try {
@@ -121,6 +232,7 @@ async function refresh() {
     }
     list(runs);
     draw(runs);
+    for (const run of runs) await drawMaps(run);
     state.textContent = 'as of ' + new Date().toLocaleTimeString();
   } catch (error) {
     state.textContent = 'no answer: ' + error.message;

@@ -153,8 +153,8 @@ export function runFailure(run: string, error: unknown): unknown {
 }
 
 /** Drops log lines of steps after `step`, which a resumed run will write again. */
-export async function trimMetrics(run: string, step: number): Promise<void> {
-  const path = join(run, METRICS_FILE);
+export async function trimLog(run: string, file: string, step: number): Promise<void> {
+  const path = join(run, file);
   const text = await readFile(path, 'utf8').catch(() => '');
   const kept = text.split('\n').filter((line) => {
     try {

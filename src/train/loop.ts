@@ -1,5 +1,6 @@
 /** The one training loop: next batch, gradients, update, log, probe, checkpoint. Every objective runs through it. */
 import { createWriteStream } from 'node:fs';
+import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Graph, TypedArray } from '../graph/index.js';
 import type { ModelFile } from '../models/model-file.js';
@@ -13,11 +14,12 @@ import {
   METRICS_FILE,
   runFailure,
   saveCheckpoint,
-  trimMetrics,
+  trimLog,
   type FlatState,
 } from './checkpoint.js';
 import { onRankZero, shareState } from './job.js';
 import { TrainError } from './loader.js';
+import { MAPS_FILE, type SeriesMap } from './maps.js';
 import { lockRun } from './run-lock.js';
 import { normsOf, notFinite, writeFailure } from './failure.js';
 import { loadStaged } from './staged.js';
@@ -61,6 +63,8 @@ export interface Objective {
   model(weights: Float32Array, step: number): ModelFile;
   /** Measures of the present weights on held-out data, logged every `probeEvery` steps. */
   readonly probe?: (device: Device, weights: DeviceBuffer) => Promise<Record<string, number>>;
+  /** Maps of a few images by the present weights, kept with each probe. */
+  readonly maps?: (device: Device, weights: DeviceBuffer) => Promise<SeriesMap[]>;
 }
 
 export interface Schedule {
@@ -132,7 +136,7 @@ export async function train(objective: Objective, options: TrainOptions): Promis
       unlock = await lockRun(options.run);
       await bindRun(options.run, options.settings, options.resume);
       const found = options.resume ? await loadCheckpoint(options.run) : null;
-      await trimMetrics(options.run, found?.step ?? 0);
+      for (const file of [METRICS_FILE, MAPS_FILE]) await trimLog(options.run, file, found?.step ?? 0);
       await options.onStart?.();
       return found;
     });
@@ -231,10 +235,13 @@ async function trainFrom(
       const seconds = (performance.now() - began) / 1000;
       stopped = tally.at(-1)! > 0;
       if (log) {
+        const probing = step % options.probeEvery === 0;
+        const weights = state.teacher ?? state.params;
         const probe =
-          objective.probe && (step % options.probeEvery === 0 || step === steps)
-            ? await objective.probe(device, state.teacher ?? state.params)
-            : {};
+          objective.probe && (probing || step === steps) ? await objective.probe(device, weights) : {};
+        const maps = objective.maps && probing ? await objective.maps(device, weights) : [];
+        if (maps.length > 0)
+          await appendFile(join(run, MAPS_FILE), `${JSON.stringify({ step, series: maps })}\n`);
         const metrics: StepMetrics = {
           step,
           loss: losses[objective.losses[0]!]!,

@@ -35,6 +35,7 @@ import {
   usualRecipe,
   type PretrainRecipe,
 } from './pretrain.js';
+import { mapProbe } from './maps.js';
 import type { Pretraining } from './objectives.js';
 import { knnProbe } from './probe.js';
 import { provenanceOf, registerWith } from './provenance.js';
@@ -282,6 +283,7 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
     ...(split.heldOut.length > 0 && {
       probe: knnProbe(params, config, cache, split.training, split.heldOut),
     }),
+    maps: mapProbe(params, config, cache, split.training),
   };
   // A teacher that keeps 99 % of itself a step would, in a short run, end as it began.
   const momentum = Math.min(0.996, Math.max(0.9, 1 - 8 / steps));
@@ -424,6 +426,7 @@ async function alignWith(
     ...(split.heldOut.length > 0 && {
       probe: knnProbe(params, config, cache, split.training, split.heldOut),
     }),
+    maps: mapProbe(params, config, cache, split.training),
   };
   const loop = await loopOptions(options, settings, provenance, [1, 1], split.training.length);
   return train(objective, {

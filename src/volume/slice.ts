@@ -11,21 +11,42 @@ export interface SlicePicture {
 
 export type PicturePlane = 'axial' | 'coronal' | 'sagittal';
 
-/**
- * Draws the plane through the middle of the foreground as a square of `pixels` that holds the whole foreground.
- * Axial and coronal show the patient's right on the left; sagittal shows anterior on the left; up is anterior
- * (axial) or superior. Grey runs over the robust range; what was not measured is black.
- */
-export function drawSlice(prepared: Prepared, plane: PicturePlane, pixels: number): SlicePicture {
-  const { stats } = prepared;
+/** Which of the axes R, A and S run across a picture of a plane, down it, and through it. */
+export const PLANE_AXES: Readonly<
+  Record<PicturePlane, { readonly across: 0 | 1; readonly down: 1 | 2; readonly through: 0 | 1 | 2 }>
+> = {
+  axial: { across: 0, down: 1, through: 2 },
+  coronal: { across: 0, down: 2, through: 1 },
+  sagittal: { across: 1, down: 2, through: 0 },
+};
+
+/** The square that a picture shows: its middle in RAS+ mm, and its side. */
+export function frameOf(
+  { stats }: Pick<Prepared, 'stats'>,
+  plane: PicturePlane,
+): { centreMm: [number, number, number]; sideMm: number } {
   const [low, high] = stats.foregroundMm;
-  const centre = [0, 1, 2].map((d) => (low[d as 0] + high[d as 0]) / 2) as [number, number, number];
-  const [across, down, through] = { axial: [0, 1, 2], coronal: [0, 2, 1], sagittal: [1, 2, 0] }[plane] as [
-    0,
-    1,
-    2,
-  ];
-  const side = 1.1 * Math.max(high[across] - low[across], high[down] - low[down], 1);
+  const { across, down } = PLANE_AXES[plane];
+  return {
+    centreMm: [0, 1, 2].map((d) => (low[d as 0] + high[d as 0]) / 2) as [number, number, number],
+    sideMm: 1.1 * Math.max(high[across] - low[across], high[down] - low[down], 1),
+  };
+}
+
+/**
+ * Draws the plane through the middle of the foreground, or at `atMm` on the axis through it, as a square of `pixels` that
+ * holds the whole foreground. Axial and coronal show the patient's right on the left; sagittal shows anterior on the
+ * left; up is anterior (axial) or superior. Grey runs over the robust range; what was not measured is black.
+ */
+export function drawSlice(
+  prepared: Prepared,
+  plane: PicturePlane,
+  pixels: number,
+  atMm?: number,
+): SlicePicture {
+  const { stats } = prepared;
+  const { centreMm: centre, sideMm: side } = frameOf(prepared, plane);
+  const { across, down, through } = PLANE_AXES[plane];
   const step = side / pixels;
   const pyramid = prepared.pyramid(step);
   const value = new Float32Array(1);
@@ -33,7 +54,7 @@ export function drawSlice(prepared: Prepared, plane: PicturePlane, pixels: numbe
   const data = new Uint8Array(pixels * pixels);
   // Columns and rows of all three planes run against the RAS axes: to the left, to posterior, to inferior.
   const at: [number, number, number] = [0, 0, 0];
-  at[through] = centre[through];
+  at[through] = atMm ?? centre[through];
   for (let r = 0; r < pixels; r++)
     for (let c = 0; c < pixels; c++) {
       at[across] = centre[across] + side / 2 - (c + 0.5) * step;
