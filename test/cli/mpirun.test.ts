@@ -58,7 +58,7 @@ describe.skipIf(skipped(!hasCommand('mpirun'), 'mpirun (openmpi-bin) is not inst
     });
 
     it('embeds and indexes each series once, with the vectors of one process', async () => {
-      const embed = [precess, 'embed', at('scans'), '--model', at('run'), '--json'];
+      const embed = [precess, 'embed', at('scans'), '--model', at('run'), '--max-tokens', '64', '--json'];
       const { status, stdout, stderr } = await runJob(2, embed);
       expect(status, stderr).toBe(0);
       const images = (text: string): { id: string; vector: number[] }[] =>
@@ -76,6 +76,8 @@ describe.skipIf(skipped(!hasCommand('mpirun'), 'mpirun (openmpi-bin) is not inst
         at('corpus'),
         '--model',
         at('run'),
+        '--max-tokens',
+        '64',
         '--json',
       ]);
       expect(job.status, job.stderr).toBe(0);

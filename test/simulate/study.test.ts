@@ -100,10 +100,9 @@ describe('anatomy', () => {
   });
 
   it('puts what is said to be on the left at x < 0, on the right at x > 0', () => {
-    const sides: Record<string, Set<string>> = {};
     for (const region of ['head', 'chest', 'abdomen', 'pelvis'] as const) {
-      const seen = (sides[region] = new Set());
-      for (let patient = 0; patient < 60 && seen.size < 4; patient++) {
+      const seen = new Set<string>();
+      for (let patient = 0; patient < 60 && seen.size < 2; patient++) {
         const study = simulateStudy({ seed: 4, patient, region, series: 1, size: 'tiny' });
         const sided = study.series[0]!.findings.filter(({ side, structure }) => side && structure);
         if (sided.length === 0) continue;
@@ -113,11 +112,10 @@ describe('anatomy', () => {
           const [x, , , count] = centroid(study, labels, structure!) as [number, number, number, number];
           if (count === 0) continue;
           expect(Math.sign(x), `${region}: ${name} at x = ${x}`).toBe(side === 'left' ? -1 : 1);
-          seen.add(`${side!} ${structure!}`);
+          seen.add(side!);
         }
       }
-      const both = [...seen].map((text) => text.split(' ')[0]);
-      expect(new Set(both), region).toEqual(new Set(['left', 'right']));
+      expect(seen, region).toEqual(new Set(['left', 'right']));
     }
   });
 
