@@ -36,6 +36,7 @@ interface Flags {
   probeEvery: number;
   threads?: number;
   device: DeviceKind;
+  precision: 'float32' | 'float16';
   memory?: number;
   json?: boolean;
 }
@@ -57,6 +58,12 @@ function withRunOptions(command: Command): Command {
     .option('--probe-every <n>', 'steps between kNN probes', wholeNumber('--probe-every', 1), 50)
     .option('--threads <n>', 'threads (default: the cores)', wholeNumber('--threads', 1))
     .option('--device <name>', 'cpu, webgpu or cuda', oneOf('--device', DEVICE_KINDS), 'cpu')
+    .option(
+      '--precision <name>',
+      'float32, or float16: products of halves and loss scaling, for GPUs',
+      oneOf('--precision', ['float32', 'float16'] as const),
+      'float32',
+    )
     .option(
       '--memory <size>',
       'what volumes may take, e.g. 4GB; larger ones are read by crop (default: 2GB)',
@@ -147,6 +154,10 @@ function work(
       throw new UsageError(
         `--batch must divide over ${ranks.size} ranks and --accumulate ${flags.accumulate}, got ${flags.batch}; ` +
           `use a multiple of ${apart}`,
+      );
+    if (flags.precision === 'float16' && flags.device === 'cpu')
+      throw new UsageError(
+        '--precision float16 is for --device webgpu and cuda: the CPU has no products of halves; leave it out',
       );
     const { Corpus } = await import('../corpus/corpus.js');
     const corpus = await Corpus.open(flags.corpus);

@@ -80,6 +80,12 @@ export interface Ranks {
   readonly size: number;
 }
 
+/**
+ * Of the products of layers and of attention: float16 multiplies halves (mixed precision, Micikevicius et al. 2018); all
+ * else, what is stored and what is summed up, stays float32.
+ */
+export type Precision = 'float32' | 'float16';
+
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 
 const dtypeOf = (data: TypedArray): DType => {
@@ -110,6 +116,7 @@ export class Graph {
     readonly name = 'precess',
     /** For programs with collectives; a process alone unless said. */
     readonly ranks: Ranks = { rank: 0, size: 1 },
+    readonly precision: Precision = 'float32',
   ) {}
 
   /** A tensor given at every run. Names are unique in the graph and hold no ':'. */

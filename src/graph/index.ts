@@ -1,6 +1,6 @@
 /** Typed ONNX programs with reverse-mode gradients. */
 export { Graph, GraphError, sizeOf } from './graph.js';
-export type { DType, DTypeArrays, Ranks, TensorInfo, TypedArray, Value } from './graph.js';
+export type { DType, DTypeArrays, Precision, Ranks, TensorInfo, TypedArray, Value } from './graph.js';
 export { gradients } from './gradients.js';
 export { stages, type Exchange, type Stage } from './stages.js';
 export type { Operand } from './shapes.js';

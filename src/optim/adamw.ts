@@ -3,6 +3,7 @@ import {
   add,
   div,
   Graph,
+  greater,
   min,
   mul,
   reduceSum,
@@ -11,6 +12,7 @@ import {
   sqrt,
   square,
   sub,
+  where,
   type Value,
 } from '../graph/index.js';
 
@@ -27,6 +29,8 @@ export interface AdamWConfig {
   readonly clipNorm?: number;
   /** The length of the whole gradient is an input `gradNorm`, because these are only some of its elements. */
   readonly shard?: boolean;
+  /** Nothing changes in a step whose gradient is not finite, as happens where products are of halves. */
+  readonly guarded?: boolean;
   /** Also keep an exponential moving average of the weights, the teacher. */
   readonly teacher?: boolean;
 }
@@ -49,7 +53,8 @@ export interface StepScalars {
  * clipping; not finite when a gradient is not). With `shard`, `gradNorm` is an input instead.
  */
 export function adamw(config: AdamWConfig): Graph {
-  const { size, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, clipNorm, shard = false, teacher = false } = config;
+  const { size, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, clipNorm } = config;
+  const { shard = false, teacher = false, guarded = false } = config;
   const graph = new Graph('adamw');
   const vector = (name: string): Value => graph.input(name, 'float32', [size]);
   const scalar = (name: string): Value => graph.input(name, 'float32', []);
@@ -63,19 +68,28 @@ export function adamw(config: AdamWConfig): Graph {
   if (!shard) graph.output('gradNorm', gradNorm);
   const grads = clipNorm === undefined ? raw : mul(raw, min(div(clipNorm, add(gradNorm, 1e-6)), 1));
 
-  const m = add(mul(vector('m'), beta1), mul(grads, 1 - beta1));
-  const v = add(mul(vector('v'), beta2), mul(square(grads), 1 - beta2));
+  // Neither infinity nor what is no number lies below.
+  const kept = guarded ? greater(LARGEST, gradNorm) : null;
+  const unless = (value: Value, before: Value): Value => (kept ? where(kept, value, before) : value);
+  const [oldM, oldV] = [vector('m'), vector('v')];
+  const m = add(mul(oldM, beta1), mul(grads, 1 - beta1));
+  const v = add(mul(oldV, beta2), mul(square(grads), 1 - beta2));
   const decayed = mul(params, sub(1, mul(vector('decay'), decayRate)));
   const updated = sub(decayed, mul(div(m, add(mul(sqrt(v), correction), eps)), stepSize));
-  graph.output('newParams', updated);
-  graph.output('newM', m);
-  graph.output('newV', v);
+  graph.output('newParams', unless(updated, params));
+  graph.output('newM', unless(m, oldM));
+  graph.output('newV', unless(v, oldV));
   if (teacher) {
     const momentum = scalar('momentum');
-    graph.output('newTeacher', add(mul(vector('teacher'), momentum), mul(updated, sub(1, momentum))));
+    const before = vector('teacher');
+    const after = add(mul(before, momentum), mul(updated, sub(1, momentum)));
+    graph.output('newTeacher', unless(after, before));
   }
   return graph;
 }
+
+/** Of a float32. */
+const LARGEST = 3.4028234e38;
 
 const ROW = 4096;
 

@@ -1,10 +1,10 @@
 /** Alignment: image and text encoders are taught to agree about what belongs together. */
 import {
   add,
-  gradients,
   Graph,
   mul,
   stopGradient,
+  type Precision,
   type Ranks,
   type TypedArray,
   type Value,
@@ -24,6 +24,7 @@ import { Random } from '../volume/random.js';
 import type { Scanned, TokenSet } from '../volume/tokens.js';
 import { sigmoidContrastiveLoss } from './contrast.js';
 import { studiesOf } from './crops.js';
+import { stepGradient } from './loss-scale.js';
 import { shareOf, shareOfStep, usable, type StepShare, type VolumeCache } from './loader.js';
 import type { Batch } from './loop.js';
 import { drawScanned, NO_AUGMENTATION, type Augmentation, type ViewSpec } from './views.js';
@@ -139,8 +140,9 @@ export function alignStep(
   recipe: AlignRecipe,
   wholeBatch: number,
   ranks?: Ranks,
+  precision?: Precision,
 ): Graph {
-  const graph = new Graph('align', ranks);
+  const graph = new Graph('align', ranks, precision);
   const batch = shareOf(wholeBatch, graph.ranks.size);
   const flat = graph.input('params', 'float32', [params.size]);
   const image = imageInputs(graph, 'view', batch, recipe.view.tokens, config.samples);
@@ -168,7 +170,7 @@ export function alignStep(
     graph.output('studyLoss', studyLoss);
     loss = mul(add(loss, studyLoss), 0.5);
   }
-  graph.output('grads', gradients(loss, [flat])[0]!);
+  graph.output('grads', stepGradient(loss, flat));
   graph.output('loss', loss);
   return graph;
 }

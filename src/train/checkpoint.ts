@@ -5,7 +5,10 @@ import { checkpointsOf, MODEL_FILE, writeModel, type ModelFile } from '../models
 import { readSafetensors, writeSafetensors } from '../models/safetensors.js';
 import { TrainError } from './loader.js';
 
-/** The flat vectors of a run: parameters, Adam moments, and the teacher where there is one. */
+/**
+ * The flat vectors of a run: parameters, Adam moments, and the teacher where there is one; and `scale`, the state of
+ * the loss scale, where it multiplies halves.
+ */
 export type FlatState = Readonly<Record<string, Float32Array>>;
 
 /** Older checkpoints are removed once this many newer ones are complete. */

@@ -19,6 +19,7 @@ import {
 } from './checkpoint.js';
 import { onRankZero, shareState } from './job.js';
 import { TrainError } from './loader.js';
+import { LOSS_SCALE, LossScale } from './loss-scale.js';
 import { MAPS_FILE, type SeriesMap } from './maps.js';
 import { lockRun } from './run-lock.js';
 import { normsOf, notFinite, writeFailure } from './failure.js';
@@ -166,12 +167,14 @@ async function trainFrom(
   try {
     const start = startingState(objective, saved?.state ?? null);
     const { size } = objective.params;
+    const scaled = objective.program.inputs.some(({ name }) => name === LOSS_SCALE);
+    const scale = scaled ? LossScale.from(saved?.state.scale) : null;
     const shape = { size, clipNorm: schedule.clipNorm, beta2: 0.99, decay: decayOf(objective), parts };
-    const state = await openState(device, ranks, shape, start);
+    const state = await openState(device, ranks, { ...shape, guarded: scaled }, start);
     const gradient = await loadStaged(device, objective.program, ranks);
 
     const save = async (step: number): Promise<void> => {
-      const flat = await state.whole();
+      const flat: FlatState = { ...(await state.whole()), ...(scale && { scale: scale.state }) };
       if (ranks.rank === 0)
         await saveCheckpoint(run, step, objective.model(flat.teacher ?? flat.params!, step), flat);
     };
@@ -200,7 +203,8 @@ async function trainFrom(
         shown.push(...(ids ?? []));
         waited += performance.now() - asked;
         const heard = tell && hear ? hear(await ranks.allgatherBytes(tell)) : {};
-        const running = state.learn(gradient, { ...feeds, ...heard }, objective.losses);
+        const given = { ...feeds, ...heard, ...(scale && { [LOSS_SCALE]: scale.feed }) };
+        const running = state.learn(gradient, given, objective.losses);
         // The next batch is cut on this thread while the device computes on its own.
         next = prepare(step * parts + part + 1);
         const losses = await running;
@@ -224,7 +228,10 @@ async function trainFrom(
       await ranks.allreduceSum(tally);
       step++;
       const losses = Object.fromEntries(objective.losses.map((name, n) => [name, tally[n]!]));
-      if (![...Object.values(losses), gradNorm].every(Number.isFinite)) {
+      const used = scale?.feed[0];
+      // A gradient that overflows with one scale is tried with a smaller one at the next step, on every rank alike.
+      const passable = scale ? scale.after(Number.isFinite(gradNorm)) : Number.isFinite(gradNorm);
+      if (!passable || !Object.values(losses).every(Number.isFinite)) {
         const gradient = await state.gradient();
         const all = await ranks.allgatherBytes(Buffer.from(JSON.stringify(shown)));
         const series = all.flatMap((bytes) => JSON.parse(Buffer.from(bytes).toString()) as string[]);
@@ -247,7 +254,9 @@ async function trainFrom(
           loss: losses[objective.losses[0]!]!,
           ...losses,
           learningRate,
-          gradNorm,
+          // Where it overflowed, the step changed nothing, and there is no length to tell.
+          ...(Number.isFinite(gradNorm) && { gradNorm }),
+          ...(used !== undefined && { lossScale: used }),
           tokensPerSecond: Math.round(tally.at(-2)! / seconds),
           seconds: Number(seconds.toFixed(4)),
           waitShare: Number((waited / 1000 / seconds).toFixed(3)),
@@ -308,7 +317,7 @@ function startingState(objective: Objective, saved: FlatState | null): FlatState
     ...(objective.teacher && { teacher: objective.initial }),
   };
   for (const [name, data] of Object.entries(state))
-    if (data.length !== size)
+    if (name !== 'scale' && data.length !== size)
       throw new TrainError(
         `train: the checkpoint's ${name} has ${data.length} elements, this model ${size}; resume with the size and ` +
           'version it was started with',

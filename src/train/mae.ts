@@ -6,7 +6,6 @@ import {
   div,
   expand,
   expandDims,
-  gradients,
   Graph,
   mul,
   reduceSum,
@@ -14,6 +13,7 @@ import {
   slice,
   square,
   sub,
+  type Precision,
   type Ranks,
   type TypedArray,
   type Value,
@@ -26,6 +26,7 @@ import { layerNorm, linear, Params, rope3d, transformerBlock, type Scope } from 
 import type { Series } from '../corpus/series.js';
 import { Random } from '../volume/random.js';
 import type { TokenSet } from '../volume/tokens.js';
+import { stepGradient } from './loss-scale.js';
 import { shareOf, shareOfStep, usable, type StepShare, type VolumeCache } from './loader.js';
 import { drawScanned, NO_AUGMENTATION, type Augmentation, type ViewSpec } from './views.js';
 
@@ -125,8 +126,9 @@ export function maeStep(
   recipe: MaeRecipe,
   wholeBatch: number,
   ranks?: Ranks,
+  precision?: Precision,
 ): Graph {
-  const graph = new Graph('mae', ranks);
+  const graph = new Graph('mae', ranks, precision);
   const batch = shareOf(wholeBatch, graph.ranks.size);
   const flat = graph.input('params', 'float32', [params.size]);
   const h = hiddenOf(recipe);
@@ -139,7 +141,7 @@ export function maeStep(
   const error = reduceSum(mul(square(sub(said, truth)), measured));
   // This rank's part of the mean over the samples of all ranks.
   const loss = div(error, add(allReduceSum(reduceSum(measured)), 1e-6));
-  graph.output('grads', gradients(loss, [flat])[0]!);
+  graph.output('grads', stepGradient(loss, flat));
   graph.output('loss', loss);
   return graph;
 }

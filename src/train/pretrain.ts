@@ -5,13 +5,13 @@ import {
   concat,
   div,
   gather,
-  gradients,
   greater,
   Graph,
   mul,
   reshape,
   slice,
   stopGradient,
+  type Precision,
   type Ranks,
   type Value,
 } from '../graph/index.js';
@@ -21,6 +21,7 @@ import type { ModelConfig } from '../models/sizes.js';
 import { linear, Params, type Scope } from '../nn/index.js';
 import { languageLoss, type TextSide } from './align.js';
 import { shareOf } from './loader.js';
+import { stepGradient } from './loss-scale.js';
 import type { Pretraining } from './objectives.js';
 import {
   dinoLoss,
@@ -158,9 +159,9 @@ export function pretrainStep(
   recipe: PretrainRecipe,
   wholeBatch: number,
   ranks?: Ranks,
-  side: TextSide | null = null,
+  { side = null, precision }: { readonly side?: TextSide | null; readonly precision?: Precision } = {},
 ): Graph {
-  const graph = new Graph('pretrain', ranks);
+  const graph = new Graph('pretrain', ranks, precision);
   const batch = shareOf(wholeBatch, graph.ranks.size);
   const flat = graph.input('params', 'float32', [params.size]);
   const teacherFlat = graph.input('teacher', 'float32', [params.size]);
@@ -226,7 +227,7 @@ export function pretrainStep(
     graph.output('text', text);
   }
 
-  graph.output('grads', gradients(loss, [flat])[0]!);
+  graph.output('grads', stepGradient(loss, flat));
   graph.output('loss', loss);
   graph.output('dino', dino);
   graph.output('ibot', ibot);

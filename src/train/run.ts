@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { allowed, requireUse } from '../corpus/rights.js';
 import type { Series } from '../corpus/series.js';
 import { splitOf as patientSplit } from '../corpus/split.js';
+import type { Precision } from '../graph/index.js';
 import { SingleProcess, type Communicator } from '../mpi/index.js';
 import { ExternalText, keepTextEncoder, TEXT_ENCODER_FOLDER } from '../models/external-text.js';
 import { openModel, type ModelFile } from '../models/model-file.js';
@@ -69,6 +70,8 @@ export interface RunOptions {
   readonly probeEvery?: number;
   readonly threads?: number;
   readonly device?: DeviceKind;
+  /** float16 multiplies halves, with loss scaling: for GPUs. float32 unless given. */
+  readonly precision?: Precision;
   /** Bytes that volumes may take: half of them for what is kept between steps, see VolumeCache. */
   readonly cacheBytes?: number;
   readonly signal?: AbortSignal;
@@ -158,12 +161,14 @@ function fingerprint(series: readonly Series[]): string {
 }
 
 function commonSettings(kind: string, options: RunOptions, split: Split): Record<string, unknown> {
-  const { size, batch, seed, learningRate, heldOut = DEFAULTS.heldOut, accumulate = 1 } = options;
+  const { size, batch, seed, learningRate, heldOut = DEFAULTS.heldOut, accumulate = 1, precision } = options;
   return {
     kind,
     size,
     batch,
     ...(accumulate > 1 && { accumulate }),
+    // Runs from before there was a choice name no precision.
+    ...(precision === 'float16' && { precision }),
     seed,
     learningRate,
     heldOut,
@@ -312,13 +317,16 @@ function dinoObjective(
   recipe: PretrainRecipe,
   words: TextTokenizer | null,
 ): Learnt {
-  const { seed, steps } = options;
+  const { seed, steps, precision } = options;
   const side = words && words.vocabSize;
   const params = pretrainParams(config, recipe, side === null ? null : { side, batch: share.part });
   const studies = studiesOf(series);
   return {
     params,
-    program: pretrainStep(params, config, recipe, share.part, share.ranks, side),
+    program: pretrainStep(params, config, recipe, share.part, share.ranks, {
+      side,
+      ...(precision && { precision }),
+    }),
     losses: [
       'loss',
       'dino',
@@ -349,11 +357,11 @@ function dinoObjective(
 }
 
 function maeObjective({ options, config, series, cache, share }: Parts): Learnt {
-  const { seed, maeRecipe: recipe = MAE } = options;
+  const { seed, maeRecipe: recipe = MAE, precision } = options;
   const params = maeParams(config, recipe);
   return {
     params,
-    program: maeStep(params, config, recipe, share.part, share.ranks),
+    program: maeStep(params, config, recipe, share.part, share.ranks, precision),
     losses: ['loss'],
     teacher: false,
     batch: (step, n) => maeBatch(cache, series, config, recipe, share.at(seed, step, n)),
@@ -408,7 +416,7 @@ async function alignWith(
   const provenance = provenanceOf('align', settings, split.training, start?.provenance);
   const objective: Objective = {
     params,
-    program: alignStep(params, config, side, recipe, part, ranks),
+    program: alignStep(params, config, side, recipe, part, ranks, options.precision),
     parts,
     losses: ['loss', ...(studySeries > 1 ? ['seriesLoss', 'studyLoss'] : [])],
     initial,

@@ -15,6 +15,8 @@ export interface StateOptions {
   readonly decay: Float32Array;
   /** Parts of a step whose gradients are added up. */
   readonly parts: number;
+  /** A step whose gradient is not finite changes nothing. */
+  readonly guarded?: boolean;
 }
 
 /** All calls are collective. */
@@ -61,10 +63,10 @@ class WholeState implements TrainingState {
   ) {}
 
   static async open(device: Device, options: StateOptions, from: FlatState): Promise<WholeState> {
-    const { size, clipNorm, beta2, decay, parts } = options;
+    const { size, clipNorm, beta2, decay, parts, guarded = false } = options;
     const buffer = (data?: Float32Array): Promise<DeviceBuffer> => device.buffer('float32', [size], data);
     const teacher = from.teacher ? await buffer(from.teacher) : null;
-    const optimiser: AdamWConfig = { size, beta2, clipNorm, teacher: teacher !== null };
+    const optimiser: AdamWConfig = { size, beta2, clipNorm, teacher: teacher !== null, guarded };
     return new WholeState(
       optimiser,
       await buffer(from.params),
@@ -173,7 +175,7 @@ class ShardedState implements TrainingState {
     options: StateOptions,
     from: FlatState,
   ): Promise<ShardedState> {
-    const { size, clipNorm, beta2, decay } = options;
+    const { size, clipNorm, beta2, decay, guarded = false } = options;
     const buckets = Math.max(1, Math.round(size / (ranks.size * BUCKET)));
     const block = Math.ceil(size / (ranks.size * buckets));
     const padded = (data: Float32Array): Float32Array => {
@@ -181,7 +183,7 @@ class ShardedState implements TrainingState {
       whole.set(data);
       return whole;
     };
-    const optimiser: AdamWConfig = { size: block, beta2, clipNorm, shard: true };
+    const optimiser: AdamWConfig = { size: block, beta2, clipNorm, shard: true, guarded };
     const shards = [];
     const [m, v, decayed] = [padded(from.m!), padded(from.v!), padded(decay)];
     for (let b = 0; b < buckets; b++) {
@@ -220,7 +222,7 @@ class ShardedState implements TrainingState {
   }
 
   async update(scalars: StepScalars): Promise<number> {
-    const { ranks, weights, optimiser } = this;
+    const { ranks, weights, optimiser, options } = this;
     const block = optimiser.size;
     const own = await this.reduced();
     const square = Float64Array.of(own.reduce((sum, part) => sum + squares(part), 0));
@@ -239,7 +241,7 @@ class ShardedState implements TrainingState {
     }
     await Promise.all(travelling);
     await this.params.write(weights.slice(0, this.options.size));
-    if (this.teacher && this.average)
+    if (this.teacher && this.average && (Number.isFinite(gradNorm) || !options.guarded))
       await this.average.run(
         {
           params: this.params,

@@ -3,6 +3,7 @@ import { GraphError, type Value } from '../graph.js';
 import { formatShape, sameShape } from '../shapes.js';
 import { add, mul } from './arithmetic.js';
 import { concat, expand } from './layout.js';
+import { cast } from './logic.js';
 import { matmul } from './matmul.js';
 import { softmax } from './normalize.js';
 import { reduceSum } from './reduce.js';
@@ -11,6 +12,7 @@ import { reduceSum } from './reduce.js';
  * softmax(scale · q kᵀ + bias) v for q [..., n, d], k [..., m, d], v [..., m, e] (Vaswani et al. 2017).
  * @param bias added to the scores, broadcast to [..., n, m]: a large negative number where a key must not be seen.
  *   It has no gradient.
+ * Products are in the precision of the graph, scores and softmax in that of q.
  */
 export function dotProductAttention(q: Value, k: Value, v: Value, scale: number, bias?: Value): Value {
   const { graph } = q;
@@ -21,6 +23,12 @@ export function dotProductAttention(q: Value, k: Value, v: Value, scale: number,
     throw new GraphError(
       `dotProductAttention: shapes must be [..., n, d], [..., m, d], [..., m, e], got ${formatShape(q.shape)}, ${formatShape(k.shape)}, ${formatShape(v.shape)}`,
     );
+  }
+  if (graph.precision === 'float16' && q.dtype === 'float32') {
+    const [q16, k16, v16] = [q, k, v].map((x) => cast(x, 'float16')) as [Value, Value, Value];
+    const scores = cast(matmul(q16, k16, { transB: true, scale }), 'float32');
+    const p = softmax(bias === undefined ? scores : add(scores, bias));
+    return cast(matmul(cast(p, 'float16'), v16), 'float32');
   }
   const raw = matmul(q, k, { transB: true, scale });
   const scores = bias === undefined ? raw : add(raw, bias);

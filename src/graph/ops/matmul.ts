@@ -1,6 +1,8 @@
 /** Matrix products. */
 import { GraphError, sizeOf, type Value } from '../graph.js';
 import { broadcast, formatShape, requireDtype } from '../shapes.js';
+import { add } from './arithmetic.js';
+import { cast } from './logic.js';
 import { reduceTo } from './reduce.js';
 import { expand, reshape } from './layout.js';
 
@@ -84,7 +86,7 @@ function gradientB(dy: Value, a: Value, b: Value, { transA, transB, scale }: Req
 
 /**
  * x · w + bias over the last axis: x [..., k], w [k, n], bias [n] (may be absent) → [..., n]. Its gradients are one
- * matrix product each over all rows.
+ * matrix product each over all rows. In the precision of the graph.
  */
 export function affine(x: Value, w: Value, bias?: Value): Value {
   const [k, n] = w.shape as [number, number];
@@ -96,6 +98,10 @@ export function affine(x: Value, w: Value, bias?: Value): Value {
     throw new GraphError(
       `affine: shapes must be [..., k], [k, n], [n], got ${formatShape(x.shape)}, ${formatShape(w.shape)}, ${formatShape(bias?.shape ?? [n])}`,
     );
+  }
+  if (x.graph.precision === 'float16' && x.dtype === 'float32') {
+    const y = cast(affine(cast(x, 'float16'), cast(w, 'float16')), 'float32');
+    return bias ? add(y, bias) : y;
   }
   const shape = [...x.shape.slice(0, -1), n];
   const out = [{ dtype: x.dtype, shape }];
