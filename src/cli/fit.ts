@@ -104,6 +104,7 @@ async function classify(options: Options): Promise<void> {
     { openModel },
     tasks,
     { joinUnits, taskScores },
+    { checkApart },
     { provenanceOf, registerWith },
   ] = await Promise.all([
     import('../corpus/index.js'),
@@ -112,6 +113,7 @@ async function classify(options: Options): Promise<void> {
     import('../models/model-file.js'),
     import('../tasks/classify/index.js'),
     import('../evaluate/task-scores.js'),
+    import('../evaluate/leakage.js'),
     import('../train/provenance.js'),
   ]);
   if (options.order !== undefined && options.kind !== 'ordinal' && options.kind !== 'classes')
@@ -139,6 +141,7 @@ async function classify(options: Options): Promise<void> {
           `${labelled.unmatched.slice(0, 5).join(', ')}${labelled.unmatched.length > 5 ? ', …' : ''})`,
       );
     const { patchMm, maxTokens, threads, method, folds, seed } = options;
+    checkApart(labelled.series, undefined, undefined, 'fit');
     tasks.checkPatients(
       labelled.series.map(({ patientId }) => patientId),
       labelled.target,

@@ -75,6 +75,7 @@ export function checkApart(
   series: readonly Sided[],
   vectors?: readonly Float32Array[],
   thumbprints?: readonly (Float32Array | null)[],
+  doing = 'evaluate',
 ): void {
   const pairs = new Map<string, string>();
   const found = (a: Sided, b: Sided, how: string): void => {
@@ -89,7 +90,7 @@ export function checkApart(
     byHash.set(one.contentHash, one);
   }
   const units = vectors?.map(unit);
-  for (let a = 0; a < series.length; a++)
+  for (let a = 0; (units || thumbprints) && a < series.length; a++)
     for (let b = a + 1; b < series.length; b++) {
       if (series[a]!.patientId === series[b]!.patientId) continue;
       if (units && dot(units[a]!, units[b]!) > SAME_VECTOR) found(series[a]!, series[b]!, 'equal vectors');
@@ -102,7 +103,7 @@ export function checkApart(
   if (pairs.size === 0) return;
   const named = [...pairs.values()];
   throw new EvaluateError(
-    `evaluate: an image must be of one patient, but ${named.slice(0, 5).join(', ')}` +
+    `${doing}: an image must be of one patient, but ${named.slice(0, 5).join(', ')}` +
       `${named.length > 5 ? ` and ${named.length - 5} more pairs` : ''} show the same one under two, so that it could ` +
       'stand on both sides of a split; withdraw one of them ("precess corpus check" lists such pairs)',
   );

@@ -1,12 +1,14 @@
 /** fit classify and predict through the real command, on an encoder with random weights: the scores are the head's. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { writeNifti } from '../../src/formats/nifti/index.js';
 import { writeModel } from '../../src/models/model-file.js';
 import { readDicomHeader } from '../../src/formats/dicom/index.js';
 import { newModel } from '../../src/models/new-model.js';
 import { modelConfig } from '../../src/models/sizes.js';
 import { writeCorpus } from '../../src/simulate/index.js';
+import { image } from '../corpus/made.js';
 import { expectFailure, json, MAY_ALL, precess, workFolder } from './command.js';
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
@@ -190,6 +192,32 @@ describe('precess fit classify and predict', () => {
       ),
     ]);
     expectFailure(await precess(...fit('--labels', lonely, ...out)), 1, /at least two patients/);
+  });
+
+  it('refuses one image under two patients', async () => {
+    const twins = join(dir, 'twins');
+    for (const subject of ['sub-01', 'sub-02', 'sub-03', 'sub-04']) {
+      const folder = join(twins, subject, 'anat');
+      await mkdir(folder, { recursive: true });
+      // The last two are one image.
+      const brightness = Math.min(Number(subject.slice(4)), 3);
+      const scan = image();
+      await writeFile(
+        join(folder, `${subject}_T1w.nii`),
+        writeNifti({ ...scan, data: scan.data.map((value) => value * brightness) }),
+      );
+    }
+    const other = join(dir, 'twins-corpus');
+    const stored = await json<{ series: OneSeries[] }>(
+      ...['ingest', twins, '--corpus', other, '--rights', MAY_ALL],
+    );
+    const file = await labels('twins.csv', [
+      'series,y',
+      ...stored.series.map(({ id }, n) => `${id},${n % 2 ? 'a' : 'b'}`),
+    ]);
+    const args = ['fit', 'classify', '--corpus', other, '--model', model, '--labels', file, '--folds', '2'];
+    const refused = await precess(...args, '--out', join(dir, 'none'));
+    expectFailure(refused, 1, /fit: an image must be of one patient, but se-\w+ and se-\w+ \(equal voxels\)/);
   });
 
   it('refuses wrong usage', async () => {
