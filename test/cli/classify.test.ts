@@ -1,14 +1,13 @@
 /** fit classify and predict through the real command, on an encoder with random weights: the scores are the head's. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
-import { writeNifti } from '../../src/formats/nifti/index.js';
 import { writeModel } from '../../src/models/model-file.js';
 import { readDicomHeader } from '../../src/formats/dicom/index.js';
 import { newModel } from '../../src/models/new-model.js';
 import { modelConfig } from '../../src/models/sizes.js';
 import { writeCorpus } from '../../src/simulate/index.js';
-import { image } from '../corpus/made.js';
+import { dicom, image } from '../corpus/made.js';
 import { expectFailure, json, MAY_ALL, precess, workFolder } from './command.js';
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
@@ -196,16 +195,12 @@ describe('precess fit classify and predict', () => {
 
   it('refuses one image under two patients', async () => {
     const twins = join(dir, 'twins');
-    for (const subject of ['sub-01', 'sub-02', 'sub-03', 'sub-04']) {
-      const folder = join(twins, subject, 'anat');
-      await mkdir(folder, { recursive: true });
-      // The last two are one image.
-      const brightness = Math.min(Number(subject.slice(4)), 3);
+    for (const n of [1, 2, 3, 4]) {
       const scan = image();
-      await writeFile(
-        join(folder, `${subject}_T1w.nii`),
-        writeNifti({ ...scan, data: scan.data.map((value) => value * brightness) }),
-      );
+      // The last two are one image, exported under two names.
+      const data = scan.data.map((value) => value * Math.min(n, 3));
+      const uids = { studyUid: `1.2.3.${n}`, seriesUid: `1.2.3.${n}.1` };
+      await dicom(join(twins, String(n)), { patientId: `P${n}`, ...uids }, { ...scan, data });
     }
     const other = join(dir, 'twins-corpus');
     const stored = await json<{ series: OneSeries[] }>(
