@@ -29,7 +29,7 @@ const layers = {
     'corpus',
     'text',
   ],
-  evaluate: ['models', 'train', 'tasks', 'volume', 'corpus', 'text'],
+  evaluate: ['models', 'train', 'tasks', 'volume', 'formats', 'corpus', 'text'],
 };
 const below = [...Object.keys(layers)];
 layers.server = [...below];

@@ -80,6 +80,10 @@ function targetOf(
 
 /** Of a folder with several images, the one of most voxels. */
 async function largestImage(path: string): Promise<Volume> {
+  if (path.endsWith('.h5')) {
+    const { readFastmriVolume } = await import('../formats/fastmri.js');
+    return readFastmriVolume(path);
+  }
   const { openImages } = await import('../tasks/images.js');
   let largest: Volume | null = null;
   for await (const { volume } of openImages(path))

@@ -26,7 +26,7 @@ export const picai: ClassifyDataset = {
       const [patient, study] = [row.get('patient_id')!, row.get('study_id')!];
       const of = channelsFrom(dir, picai.channels, (one) => images.get(`${patient}_${study}_${one}.mha`));
       if (of === null) return [];
-      // The archives are named picai_public_scanfold0 to fold4; unpacked into one folder they leave no fold.
+      // The archives are named picai_public_images_fold0 to fold4; unpacked into one folder they leave no fold.
       const fold = /fold(\d)(\/|_|$)/.exec(images.get(`${patient}_${study}_t2w.mha`)!)?.[1];
       return [
         {

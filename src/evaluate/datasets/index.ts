@@ -1,5 +1,6 @@
 /** The public data sets that `precess evaluate NAME --data DIR` reads as published. */
 import { adni, bids, ixi, oasis, picai, prostatex } from './classify.js';
+import { fastmri } from './fastmri.js';
 import type { Dataset } from './dataset.js';
 import type { DatasetName } from './names.js';
 import { acdc, brats, ljubljanaMs, totalsegmentatorMri } from './segment.js';
@@ -13,6 +14,7 @@ const FIXED: readonly Dataset[] = [
   adni,
   oasis,
   ixi,
+  fastmri,
   brats,
   acdc,
   totalsegmentatorMri,

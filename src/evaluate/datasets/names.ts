@@ -5,6 +5,7 @@ export const DATASET_NAMES = [
   'adni',
   'oasis',
   'ixi',
+  'fastmri',
   'bids',
   'brats',
   'acdc',
