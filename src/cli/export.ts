@@ -2,7 +2,6 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { z } from 'zod';
 import type { CardResults } from '../models/model-card.js';
 import { CliError, log, printJson, UsageError, wholeNumber } from './shared.js';
 
@@ -40,14 +39,6 @@ export function registerExport(program: Command): void {
     )
     .action(run);
 }
-
-const resultsSchema = z.object({
-  suite: z.string(),
-  metrics: z.record(
-    z.string(),
-    z.object({ value: z.number(), ci95: z.tuple([z.number(), z.number()]), n: z.number() }),
-  ),
-});
 
 async function run(path: string, options: Options): Promise<void> {
   if ((options.onnx === undefined) === (options.safetensors === undefined))
@@ -97,8 +88,9 @@ async function run(path: string, options: Options): Promise<void> {
 }
 
 async function readResults(file: string): Promise<CardResults> {
+  const { cardResults } = await import('../models/model-card.js');
   try {
-    return resultsSchema.parse(JSON.parse(await readFile(file, 'utf8')));
+    return cardResults.parse(JSON.parse(await readFile(file, 'utf8')));
   } catch (error) {
     throw new CliError(
       `export: ${file} must hold what "precess evaluate --json" prints, got ` +

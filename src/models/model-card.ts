@@ -1,13 +1,16 @@
 /** The page that goes with the weights: what they are, what they learnt from, what they may not be used for. */
+import { z } from 'zod';
 import { hasMetText, type ModelFile } from './model-file.js';
 
 /** Scores of an evaluation, as "precess evaluate --json" prints them. */
-export interface CardResults {
-  readonly suite: string;
-  readonly metrics: Readonly<
-    Record<string, { readonly value: number; readonly ci95: readonly [number, number]; readonly n: number }>
-  >;
-}
+export const cardResults = z.object({
+  suite: z.string(),
+  metrics: z.record(
+    z.string(),
+    z.object({ value: z.number(), ci95: z.tuple([z.number(), z.number()]), n: z.number() }),
+  ),
+});
+export type CardResults = z.infer<typeof cardResults>;
 
 /**
  * A model card (Mitchell et al. 2019) in Markdown. Everything in it comes from the model file and from measured results;
