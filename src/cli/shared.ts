@@ -50,6 +50,21 @@ export interface Progress {
 /** Plain lines come this far apart where no terminal draws a bar. */
 const LINE_EVERY_MS = 5000;
 
+/**
+ * Seconds until `all` are done, from how fast it went since the first one was told: work that goes on from where it
+ * stopped begins in the middle. Null where that cannot be said yet, or nothing is left.
+ */
+export function secondsLeft(
+  first: { readonly done: number; readonly seconds: number },
+  now: { readonly done: number; readonly seconds: number },
+  all: number,
+): number | null {
+  if (now.done >= all) return null;
+  const left = all - now.done;
+  if (now.done > first.done) return (left * (now.seconds - first.seconds)) / (now.done - first.done);
+  return first.done === 1 ? left * now.seconds : null;
+}
+
 /** Progress with an estimate: a bar on a terminal, plain lines elsewhere, from rank 0 only of several. */
 export function progress(label: string, total: number): Progress {
   if (launchedRank(process.env) > 0)
@@ -73,15 +88,18 @@ export function progress(label: string, total: number): Progress {
   let all = total;
   let last = started;
   let latest = { done: 0, note: '' };
+  let first: { done: number; seconds: number } | null = null;
   const line = (): void => {
     const seconds = (Date.now() - started) / 1000;
     const { done, note } = latest;
-    const left = done > 0 && done < all ? `, about ${Math.ceil((seconds / done) * (all - done))} s left` : '';
+    const estimate = first && secondsLeft(first, { done, seconds }, all);
+    const left = estimate === null ? '' : `, about ${Math.ceil(estimate)} s left`;
     log(`${label}: ${done}/${all}${note && ` ${note}`} (${seconds.toFixed(0)} s${left})`);
   };
   return {
     update(done, note = '') {
       latest = { done, note };
+      first ??= { done, seconds: (Date.now() - started) / 1000 };
       if (Date.now() - last < LINE_EVERY_MS) return;
       last = Date.now();
       line();
