@@ -21,8 +21,8 @@ import {
 } from './shared.js';
 
 export interface Detail {
-  patchMm: number;
-  maxTokens: number;
+  patchMm?: number;
+  maxTokens?: number;
   threads?: number;
   textEncoder?: string;
   memory?: number;
@@ -40,15 +40,13 @@ export function withDetail(command: Command, texts = true): Command {
   return command
     .option(
       '--patch-mm <mm>',
-      'side of a token: less sees more detail and costs more',
+      'side of a token: less sees more detail and costs more (default: as the index was made, else 16)',
       decimal('--patch-mm', 1, 256),
-      16,
     )
     .option(
       '--max-tokens <n>',
-      'use larger tokens where a volume needs more',
+      'use larger tokens where a volume needs more (default: as the index was made, else 2048)',
       wholeNumber('--max-tokens', 1, 4096),
-      2048,
     )
     .option('--threads <n>', 'threads (default: the cores)', wholeNumber('--threads', 1))
     .option('--json', 'print one JSON document');
@@ -76,8 +74,8 @@ export const detail = ({
   memory,
   windows,
 }: Detail): EmbedOptions & { threads?: number; textEncoder?: string; memory?: number } => ({
-  patchMm,
-  maxTokens,
+  ...(patchMm !== undefined && { patchMm }),
+  ...(maxTokens !== undefined && { maxTokens }),
   ...(memory !== undefined && { memory }),
   ...(windows !== undefined && { windows }),
   ...(threads !== undefined && { threads }),

@@ -1,5 +1,5 @@
 /** The index of a corpus: one vector a series, one a distinct text, and the model that made them. */
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Connection } from '@lancedb/lancedb';
 import { recordUse } from '../corpus/audit.js';
@@ -54,6 +54,8 @@ export interface IndexOptions extends EmbedOptions {
 
 /** The folder of the index in its corpus. */
 export const FOLDER = 'index';
+/** How its images were cut: a query that is cut otherwise would not find even itself. */
+const CUT_FILE = 'cut.json';
 /** Series that share a run of the encoder. */
 const ROWS = 4;
 
@@ -132,7 +134,8 @@ export async function buildIndex(
     const stored = await onRankZero(ranks, 'write the index', async () => {
       const texts = await textVectors(encoder, allowedSeries);
       if (options.signal?.aborted) return false;
-      await store(corpus.dir, partial!, file, indexedOf(allowedSeries, vectors), texts, textsFrom);
+      const shown = cutOf(options);
+      await store(corpus.dir, partial!, file, indexedOf(allowedSeries, vectors), texts, textsFrom, shown);
       const { runs, sources } = file.provenance;
       await recordUse(corpus.dir, 'index', {
         series: vectors.size,
@@ -219,10 +222,12 @@ async function store(
   images: readonly IndexedSeries[],
   texts: ReadonlyMap<string, Float32Array> | null,
   textEncoder: string | null,
+  shown: EmbedOptions,
 ): Promise<void> {
   const [folder, old] = [join(dir, FOLDER), join(dir, `.${FOLDER}.old`)];
   try {
     await writeModel(join(partial, MODEL_FILE), model);
+    await writeFile(join(partial, CUT_FILE), JSON.stringify(shown));
     if (textEncoder !== null) await keepTextEncoder(textEncoder, join(partial, TEXT_ENCODER_FOLDER));
     const db = await connect(partial);
     try {
@@ -239,6 +244,19 @@ async function store(
   } catch (error) {
     throw writeFailure('index', dir, error);
   }
+}
+
+/** How the images of an index were cut. */
+const cutOf = ({ patchMm, maxTokens, windows }: EmbedOptions): EmbedOptions => ({
+  ...(patchMm !== undefined && { patchMm }),
+  ...(maxTokens !== undefined && { maxTokens }),
+  ...(windows !== undefined && { windows }),
+});
+
+/** The same of an index that is there; nothing, which is how images are cut by default, where it does not say. */
+async function readCut(folder: string): Promise<EmbedOptions> {
+  const text = await readFile(join(folder, CUT_FILE), 'utf8').catch(() => '{}');
+  return cutOf(JSON.parse(text) as EmbedOptions);
 }
 
 /** A window of a series; most series have one. */
@@ -292,13 +310,16 @@ export class Index {
     private readonly corpus: SearchableCorpus,
     private readonly db: Connection,
     readonly encoder: Encoder,
+    /** How the indexed images were cut, and queries are unless told otherwise. */
+    private readonly cut: EmbedOptions,
   ) {}
 
   /** @throws TaskError when the corpus has no index yet. */
   static async open(corpus: SearchableCorpus, options: OpenOptions = {}): Promise<Index> {
     const model = await indexModel(corpus.dir);
     const encoder = await Encoder.open(model, options);
-    return new Index(corpus, await connect(join(corpus.dir, FOLDER)), encoder);
+    const folder = join(corpus.dir, FOLDER);
+    return new Index(corpus, await connect(folder), encoder, await readCut(folder));
   }
 
   /** Series (or studies) that fit a text best, see {@link searchIndex}. */
@@ -313,7 +334,7 @@ export class Index {
     options: SearchOptions & EmbedOptions & { readonly text?: string },
   ): Promise<Hit[]> {
     const { text } = options;
-    const vector = await this.encoder.embed(volume, options);
+    const vector = await this.encoder.embed(volume, { ...this.cut, ...cutOf(options) });
     return this.search({ vector, ...(text !== undefined && { text }) }, options);
   }
 
@@ -343,7 +364,7 @@ export class Index {
       throw new TaskError(
         'describe: the indexed model has met no text; index with a model made by "precess align"',
       );
-    const vector = await this.encoder.embed(volume, options);
+    const vector = await this.encoder.embed(volume, { ...this.cut, ...cutOf(options) });
     const table = await this.db.openTable('texts');
     let query = table.query().nearestTo(Array.from(vector)).distanceType('cosine').bypassVectorIndex();
     const hidden = (await this.hiddenTexts()).map((text) => `'${text.replaceAll("'", "''")}'`);
