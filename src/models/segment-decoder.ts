@@ -127,7 +127,7 @@ function tokenNeck(scope: Scope, { tokenWidth }: DecoderConfig, { tokens, positi
 
 /**
  * 3³ convolution, instance normalisation (Ulyanov et al. 2016: each channel over the places of its window), GELU. As in
- * nnU-Net (Isensee et al. 2021); normalised over the channels of each place instead, it learnt several times as slowly.
+ * nnU-Net (Isensee et al. 2021); normalised over the channels of each place instead, it learnt more slowly (docs/results.md).
  */
 function block(scope: Scope, x: Value, size: number): Value {
   const [b, from, d, h, w] = x.shape as [number, number, number, number, number];
