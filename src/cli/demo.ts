@@ -26,7 +26,7 @@ interface Flags {
 const HELD_OUT = 0.33;
 const PRETRAIN_BATCH = 8;
 const ALIGN_BATCH = 32;
-/** Small simulated volumes need no more, and it halves the time that search takes to get ready. */
+/** Small simulated volumes need no more. */
 const MAX_TOKENS = 128;
 const QUERIES = [
   'axial T2-weighted prostate',
@@ -62,8 +62,8 @@ export function registerDemo(program: Command): void {
     )
     .option('--out <dir>', 'folder of the demo; its earlier content is replaced', 'demo')
     .option('--patients <n>', 'simulated patients', wholeNumber('--patients', 12), 170)
-    .option('--pretrain-steps <n>', 'steps of pretraining', wholeNumber('--pretrain-steps', 1), 20)
-    .option('--align-steps <n>', 'steps of alignment', wholeNumber('--align-steps', 1), 180)
+    .option('--pretrain-steps <n>', 'steps of pretraining', wholeNumber('--pretrain-steps', 1), 40)
+    .option('--align-steps <n>', 'steps of alignment', wholeNumber('--align-steps', 1), 220)
     .option('--seed <n>', 'seed of patients, weights and order', wholeNumber('--seed', 0), 1)
     .option(
       '--data <dir>',
