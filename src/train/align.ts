@@ -98,8 +98,8 @@ function joint(scope: Scope, config: ModelConfig, features: { image: Value; text
 }
 
 /**
- * The sigmoid loss between summaries [B, 2 D] of this rank's series and what is said of them; inputs are the texts and
- * `pairs`. As {@link alignStep}, which is this and nothing else, for objectives that have more to learn besides.
+ * The sigmoid loss between summaries [B, 2 D] of this rank's series and what is said of them, for objectives that learn
+ * from images besides; inputs are the texts and `pairs`. The parameters are those of {@link alignStep}.
  */
 export function languageLoss(
   scope: Scope,
