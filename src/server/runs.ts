@@ -68,7 +68,8 @@ const PIXELS = 224;
 export function corpusPictures(corpus: Pick<Corpus, 'list' | 'volume'>): MapPictures {
   const held = new Map<string, Prepared>();
   const preparedOf = async ({ id }: SeriesMap): Promise<Prepared | null> => {
-    const found = (await corpus.list()).filter((one) => one.id === id);
+    const where = `id = '${id.replaceAll("'", "''")}'`;
+    const found = (await corpus.list({ where })).filter((one) => one.id === id);
     if (allowed(found, 'evaluate').permitted.length === 0) {
       held.delete(id);
       return null;
