@@ -92,12 +92,15 @@ export async function indexImages(table: Table): Promise<void> {
   for (const column of ['vector', 'studyVector']) await indexVectors(table, column);
 }
 
-/** Makes the approximate index of a column of unit vectors. */
+/**
+ * Makes the approximate index of a column of unit vectors, by their distance: it orders them as the cosine does, LanceDB
+ * computes it five times as fast, and k-means by it needs no unit centres.
+ */
 export async function indexVectors(table: Table, column: string): Promise<void> {
   const { Index } = await import('@lancedb/lancedb');
   const rows = await table.countRows();
   const config = Index.ivfFlat({
-    distanceType: 'cosine',
+    distanceType: 'l2',
     numPartitions: Math.max(1, Math.round(Math.sqrt(rows))),
     sampleRate: 64,
   });
@@ -105,7 +108,7 @@ export async function indexVectors(table: Table, column: string): Promise<void> 
 }
 
 /** Of all partitions, so many of the nearest are looked through. */
-const PROBES = 24;
+const PROBES = 16;
 
 export interface Nearest {
   readonly id: string;
@@ -132,7 +135,7 @@ export async function nearestRows(
   query: Float32Array,
   { k, where, column = 'vector', exact = false }: NearestOptions,
 ): Promise<Nearest[]> {
-  let search = table.query().nearestTo(Array.from(query)).column(column).distanceType('cosine');
+  let search = table.query().nearestTo(Array.from(query)).column(column).distanceType('l2');
   search = exact ? search.bypassVectorIndex() : search.nprobes(PROBES);
   if (where !== undefined) search = search.where(where);
   const rows = (await search.select(['id', 'studyId', '_distance']).limit(k).toArray()) as {
@@ -142,7 +145,8 @@ export async function nearestRows(
   }[];
   if (rows.length < k && !exact)
     return nearestRows(table, query, { k, column, exact: true, ...(where !== undefined && { where }) });
-  return rows.map(({ id, studyId, _distance }) => ({ id, studyId, score: 1 - _distance }));
+  // ‖a - b‖² = 2 - 2 a·b for unit vectors.
+  return rows.map(({ id, studyId, _distance }) => ({ id, studyId, score: 1 - _distance / 2 }));
 }
 
 /** The `k` rows whose words fit a text best by BM25 (Robertson & Zaragoza 2009), best first; rows without any are none. */
