@@ -96,6 +96,12 @@ export async function makeCorpus(dir: string, patients: number): Promise<string>
 /** Training of a few cheap steps. */
 export const CHEAP = ['--batch', '2', '--threads', '1'] as const;
 
+/** The same for pretraining, with views of a few tokens. */
+export const CHEAP_VIEWS = [
+  ...CHEAP,
+  ...['--config', fileURLToPath(new URL('cheap.json', import.meta.url))],
+] as const;
+
 /** The numbers of metrics.jsonl that do not depend on the machine's speed. */
 export async function losses(run: string): Promise<{ step: number; loss: number }[]> {
   const lines = (await readFile(join(run, 'metrics.jsonl'), 'utf8')).trim().split('\n');

@@ -13,6 +13,7 @@ import { skipped } from '../data.js';
 import {
   canMount,
   CHEAP,
+  CHEAP_VIEWS,
   expectFailure,
   json,
   losses,
@@ -185,7 +186,7 @@ describe('wrong places', () => {
   it('a bad filter names the columns, one that selects nothing says so', async () => {
     for (const args of [
       ['corpus', 'ls'],
-      ['pretrain', '--run', inDir('filtered'), ...CHEAP],
+      ['pretrain', '--run', inDir('filtered'), ...CHEAP_VIEWS],
     ]) {
       const bad = [...args, '--corpus', corpus, '--where', "organ = 'KNEE'"];
       expectFailure(await precess(...bad), 1, /organ.*columns are .*bodyPart \(text\)/);
@@ -232,7 +233,7 @@ describe('wrong places', () => {
   it('a run that never came to a step may be started again, a damaged one not resumed', async () => {
     await mkdir(inDir('barely'));
     await writeFile(inDir('barely', 'config.json'), '{"kind":"pre');
-    const args = ['pretrain', '--corpus', corpus, '--run', inDir('barely'), '--steps', '1', ...CHEAP];
+    const args = ['pretrain', '--corpus', corpus, '--run', inDir('barely'), '--steps', '1', ...CHEAP_VIEWS];
     expectFailure(await precess(...args, '--resume'), 1, /config\.json .*damaged/);
     await json(...args);
     expectFailure(await precess(...args), 1, /already holds a run/);
@@ -255,7 +256,7 @@ describe('wrong places', () => {
     const pre = inDir('textless');
     const copy = inDir('textless-corpus');
     await cp(corpus, copy, { recursive: true });
-    await json('pretrain', '--corpus', copy, '--run', pre, '--steps', '1', ...CHEAP);
+    await json('pretrain', '--corpus', copy, '--run', pre, '--steps', '1', ...CHEAP_VIEWS);
     await json('index', '--corpus', copy, '--model', pre, ...ONE_THREAD);
     const brain = inDir('in', 'brain');
     for (const args of [
@@ -286,12 +287,12 @@ describe.skipIf(skipped(cannotForbid, 'read-only corpus: root may write everywhe
       expectFailure(await precess('ingest', inDir('good'), '--corpus', target), 1, /must be writable/);
       expectFailure(await precess('index', '--corpus', target, '--model', run), 1, /must be writable/);
       expectFailure(await precess('ingest', inDir('good'), '--corpus', join(folder, 'n')), 1, /read-only/);
-      const onDisk = ['pretrain', '--corpus', target, '--run', join(folder, 'r'), ...CHEAP];
+      const onDisk = ['pretrain', '--corpus', target, '--run', join(folder, 'r'), ...CHEAP_VIEWS];
       expectFailure(await precess(...onDisk), 1, /read-only|no permission/);
       expect((await json<{ series: [] }>('corpus', 'ls', '--corpus', target)).series).toHaveLength(5);
       const search = ['search', '--corpus', target, '--text', 'axial brain', ...ONE_THREAD];
       expect((await json<{ hits: [] }>(...search)).hits).toHaveLength(5);
-      await json('pretrain', '--corpus', target, '--run', inDir('beside'), '--steps', '1', ...CHEAP);
+      await json('pretrain', '--corpus', target, '--run', inDir('beside'), '--steps', '1', ...CHEAP_VIEWS);
       if (!mayMount) spawnSync('chmod', ['-R', 'u+w', folder]);
     });
   },
@@ -328,10 +329,10 @@ describe.skipIf(skipped(!mayMount, 'small disks: this user may not mount a tmpfs
     const full = await disk('full-run', '120m');
     const target = join(full, 'r');
     const args = ['pretrain', '--corpus', corpus, '--run', target, '--steps', '2', '--checkpoint-every', '1'];
-    expectFailure(await precess(...args, ...CHEAP), 1, /disk.* is full.*--resume/);
+    expectFailure(await precess(...args, ...CHEAP_VIEWS), 1, /disk.* is full.*--resume/);
     expect(await readdir(join(target, 'checkpoints'))).toEqual(['step-00000001']);
     remount(full, 'size=400m');
-    const resumed = await precess(...args, ...CHEAP, '--resume');
+    const resumed = await precess(...args, ...CHEAP_VIEWS, '--resume');
     expect(resumed, resumed.stderr).toMatchObject({ code: 0 });
     expect((await losses(target)).map(({ step }) => step)).toEqual([1, 2]);
   });
@@ -347,14 +348,23 @@ describe.skipIf(skipped(!mayMount, 'small disks: this user may not mount a tmpfs
     expectFailure(await precess(...args), 1, /disk.* is full/);
     expect(await readFile(join(target, 'metrics.jsonl'), 'utf8')).toBe(before);
     expectFailure(
-      await precess('pretrain', '--corpus', corpus, '--run', join(full, 'new'), '--steps', '1', ...CHEAP),
+      await precess(
+        'pretrain',
+        '--corpus',
+        corpus,
+        '--run',
+        join(full, 'new'),
+        '--steps',
+        '1',
+        ...CHEAP_VIEWS,
+      ),
       1,
       /disk.* is full/,
     );
     await rm(join(full, 'ballast'));
     remount(full, 'size=400m');
     // Nothing was learnt in the run that found no room, so the same command starts it.
-    await json('pretrain', '--corpus', corpus, '--run', join(full, 'new'), '--steps', '1', ...CHEAP);
+    await json('pretrain', '--corpus', corpus, '--run', join(full, 'new'), '--steps', '1', ...CHEAP_VIEWS);
   });
 
   it('a full one stops index with the old index in place', async () => {

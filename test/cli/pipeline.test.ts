@@ -2,7 +2,7 @@
 import { cp, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
-import { CHEAP, json, makeCorpus, precess, workFolder } from './command.js';
+import { CHEAP, CHEAP_VIEWS, json, makeCorpus, precess, workFolder } from './command.js';
 
 // Every step is a process of its own; on a busy machine each takes seconds.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
@@ -76,7 +76,16 @@ describe('precess from ingest to search', () => {
   it('pretrains, aligns and indexes', async () => {
     const pre = join(dir, 'pre');
     model = join(dir, 'align');
-    const pretrained = await json('pretrain', '--corpus', corpus, '--run', pre, '--steps', '3', ...CHEAP);
+    const pretrained = await json(
+      'pretrain',
+      '--corpus',
+      corpus,
+      '--run',
+      pre,
+      '--steps',
+      '3',
+      ...CHEAP_VIEWS,
+    );
     expect(pretrained).toMatchObject({ run: pre, step: 3, metrics: { step: 3 } });
     const aligned = await json(
       'align',
@@ -161,7 +170,7 @@ describe('precess from ingest to search', () => {
     for (const [n, line] of found.stdout.trim().split('\n').entries())
       expect(line).toMatch(new RegExp(`^${n + 1}\\t-?[01]\\.\\d{3}\\tse-[0-9a-f]{16}\\t`));
     const trained = await precess(
-      ...['pretrain', '--corpus', corpus, '--run', join(dir, 'quiet'), '--steps', '1', ...CHEAP],
+      ...['pretrain', '--corpus', corpus, '--run', join(dir, 'quiet'), '--steps', '1', ...CHEAP_VIEWS],
     );
     expect(trained).toMatchObject({ code: 0, stdout: '' });
     expect(trained.stderr).toMatch(/pretrain: 1\/1 loss/);

@@ -4,7 +4,16 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
-import { CHEAP, expectFailure, losses, makeCorpus, precess, start, workFolder } from './command.js';
+import {
+  CHEAP,
+  CHEAP_VIEWS,
+  expectFailure,
+  losses,
+  makeCorpus,
+  precess,
+  start,
+  workFolder,
+} from './command.js';
 
 // Every step is a process of its own; on a busy machine each takes seconds.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
@@ -19,7 +28,7 @@ beforeAll(async () => {
 
 const step = (n: number): string => `step-${String(n).padStart(8, '0')}`;
 const pretrain = (run: string, ...more: string[]): string[] => [
-  ...['pretrain', '--corpus', corpus, '--run', run, '--checkpoint-every', '2', ...CHEAP, ...more],
+  ...['pretrain', '--corpus', corpus, '--run', run, '--checkpoint-every', '2', ...CHEAP_VIEWS, ...more],
 ];
 
 /** Starts a run and kills it once `moment` is there. */
