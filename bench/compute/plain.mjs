@@ -128,10 +128,10 @@ export async function plainBatch(cache, series, config, recipe, at) {
   const { samples } = config;
   const globals = [];
   const locals = [];
-  const ids = [];
+  const shown = [];
   for (const [i, { index, wanted }] of share.entries()) {
     const { prepared, series: found } = await usable(cache, series, wanted);
-    ids.push(found.id);
+    shown.push(found);
     const random = new Random(at.seed, at.step, index);
     const view = (side, { extent }) =>
       denseView(prepared, samples, side, extent, recipe.augmentation, random);
@@ -159,5 +159,6 @@ export async function plainBatch(cache, series, config, recipe, at) {
     feeds['global.maskMeasured'] = Float32Array.from({ length: masks.index.length * samples ** 3 }, (_, s) =>
       masks.weight[Math.floor(s / samples ** 3)] > 0 ? 1 : 0,
     );
-  return { feeds, ids, tokens: [...globals, ...locals].reduce((sum, { count }) => sum + count, 0) };
+  const tokens = [...globals, ...locals].reduce((sum, { count }) => sum + count, 0);
+  return { feeds, ids: shown.map(({ id }) => id), tokens, shown };
 }

@@ -1,6 +1,6 @@
 // What a score costs: Precess against the plain recipe (dense crops of stretched volumes, nothing dropped), same model,
 // same objective, same series, same number of series shown. Scores come with every checkpoint; a run that is stopped
-// goes on where it was. Run it as: npm run bench:compute -- [--steps 400] [--seeds 0,1,2] [--out DIR] …
+// goes on where it was. Run it as: npm run bench:compute -- [--steps 400] [--seeds 0,1,2] [--config FILE] [--out DIR] …
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
@@ -16,14 +16,16 @@ import { writeCorpus } from '../../dist/simulate/index.js';
 import { pretrainBatch, studiesOf } from '../../dist/train/crops.js';
 import { VolumeCache } from '../../dist/train/loader.js';
 import { train } from '../../dist/train/loop.js';
+import { ALIGN, sayOf, textBatch } from '../../dist/train/align.js';
+import { readPretrainConfig, recipeOf } from '../../dist/train/config.js';
 import {
-  JOINT,
   scheduledWeight,
-  PRETRAIN,
   pretrainParams,
   pretrainStep,
   teacherTemperature,
 } from '../../dist/train/pretrain.js';
+import { TextTokenizer, trainWordPiece } from '../../dist/text/tokenizer.js';
+import { Random } from '../../dist/volume/random.js';
 import { flopsOf } from './flops.mjs';
 import { denseWhole, plainBatch, plainRecipe, SIDES } from './plain.mjs';
 import { plot } from './plot.mjs';
@@ -36,7 +38,10 @@ const { values: flags } = parseArgs({
     batch: { type: 'string', default: '16' },
     seeds: { type: 'string', default: '0,1,2' },
     size: { type: 'string', default: 'nano' },
-    objective: { type: 'string', default: 'dino' },
+    objective: { type: 'string' },
+    config: { type: 'string' },
+    width: { type: 'string' },
+    layers: { type: 'string' },
     'learning-rate': { type: 'string', default: '5e-4' },
     probes: { type: 'string', default: '8' },
     patients: { type: 'string', default: '400' },
@@ -52,8 +57,17 @@ const [steps, batch, probes, threads] = ['steps', 'batch', 'probes', 'threads'].
 const seeds = flags.seeds.split(',').map(Number);
 const probeEvery = Math.max(1, Math.round(steps / probes));
 const learningRate = Number(flags['learning-rate']);
-const recipe = flags.objective === 'joint' ? JOINT : PRETRAIN;
-const config = modelConfig(flags.size);
+const file = flags.config ? await readPretrainConfig(flags.config) : {};
+const objective = flags.objective ?? file.objective ?? 'dino';
+const recipe = recipeOf(objective, file.recipe);
+const usual = modelConfig(flags.size);
+// The same architecture, narrower or shallower where the machine allows no more.
+const config = {
+  ...usual,
+  embedDim: Number(flags.width ?? usual.embedDim),
+  layers: Number(flags.layers ?? usual.layers),
+  textDim: Number(flags.width ?? usual.textDim),
+};
 const say = (text) => process.stderr.write(`${text}\n`);
 
 /** The corpus given, or one of simulated studies that is made once. */
@@ -75,14 +89,16 @@ async function openCorpus() {
   return Corpus.open(dir);
 }
 
+const PROBE_TOKENS = 128;
+
 /** How each side makes batches of the same series, and tokens of a whole volume for the probes. */
 const ARMS = {
   precess: {
     recipe,
-    length: 128,
+    length: PROBE_TOKENS,
     batch: pretrainBatch,
     cut(prepared, samples) {
-      const set = tokensFor(prepared, samples, { patchMm: 16, maxTokens: 128 });
+      const set = tokensFor(prepared, samples, { patchMm: 16, maxTokens: PROBE_TOKENS });
       return { set, places: set.positions };
     },
   },
@@ -101,9 +117,14 @@ say(
     `queries for probes, ${heads.length} heads with labels`,
 );
 const cache = new VolumeCache(corpus, 6e9, say);
+const words = recipe.text ? new TextTokenizer(trainWordPiece(training.map(({ text }) => text))) : null;
+const side = words && words.vocabSize;
 const setting = {
   size: flags.size,
-  objective: flags.objective,
+  objective,
+  embedDim: config.embedDim,
+  layers: config.layers,
+  ...(flags.config && { recipe }),
   steps,
   batch,
   learningRate,
@@ -115,14 +136,14 @@ for (const seed of seeds) for (const arm of Object.keys(ARMS)) runs.push(await r
 
 async function runOf(name, seed) {
   const arm = ARMS[name];
-  const params = pretrainParams(config, arm.recipe);
-  const program = pretrainStep(params, config, arm.recipe, batch);
+  const params = pretrainParams(config, arm.recipe, side === null ? null : { side, batch });
+  const program = pretrainStep(params, config, arm.recipe, batch, undefined, { side });
   const flops = flopsOf(program);
   const initial = params.initialize(seed);
   const probe = makeProbe({ params, config, length: arm.length, cut: arm.cut, cache, series, heads });
   const run = join(
     flags.out,
-    `${name}-${flags.objective}-${flags.size}-${steps}x${batch}-${learningRate}-${seed}`,
+    `${name}-${objective}-${flags.size}-${config.embedDim}x${config.layers}-${steps}x${batch}-${learningRate}-${seed}`,
   );
   const start = await untrained(join(run, 'untrained.json'), async () => {
     const device = await openDevice({ kind: 'cpu', threads });
@@ -139,15 +160,27 @@ async function runOf(name, seed) {
     {
       params,
       program,
-      losses: ['loss', 'dino', 'ibot', 'koleo', ...(arm.recipe.pixels ? ['pixels'] : [])],
+      losses: [
+        'loss',
+        'dino',
+        'ibot',
+        'koleo',
+        ...(arm.recipe.pixels ? ['pixels'] : []),
+        ...(words ? ['text'] : []),
+      ],
       initial,
       teacher: true,
       async batch(step) {
-        const made = await arm.batch(cache, training, config, arm.recipe, { seed, step, batch }, studies);
+        const at = { seed, step, batch };
+        const { shown, ...made } = await arm.batch(cache, training, config, arm.recipe, at, studies);
         made.feeds.teacherTemperature = Float32Array.of(teacherTemperature(arm.recipe, step, steps));
         if (arm.recipe.pixels)
           made.feeds.pixelWeight = Float32Array.of(scheduledWeight(arm.recipe.pixels, step, steps));
-        return made;
+        if (!words) return made;
+        made.feeds.textWeight = Float32Array.of(scheduledWeight(arm.recipe.text, step, steps));
+        const said = shown.map((one, row) => sayOf(one, ALIGN.paraphrase, new Random(seed, step, row, 1)));
+        const texts = await textBatch(words, config, shown, said);
+        return { ...made, ...texts, feeds: { ...made.feeds, ...texts.feeds } };
       },
       model: (weights, step) => ({
         config,
@@ -255,7 +288,10 @@ async function report(done) {
   await writeFile(join(flags.out, 'compute.json'), `${JSON.stringify(result, null, 2)}\n`);
   await writeFile(
     join(flags.out, 'compute.svg'),
-    plot(done, `Mean of the probes against compute (${flags.size}, ${flags.objective}, batch ${batch})`),
+    plot(
+      done,
+      `Mean of the probes against compute (${config.layers} layers of ${config.embedDim}, ${objective}, batch ${batch})`,
+    ),
   );
 }
 
