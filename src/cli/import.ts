@@ -28,7 +28,7 @@ export function registerImport(program: Command): void {
     )
     .requiredOption('--out <file>', 'model file to write')
     .option('--prefix <text>', 'what all names start with, e.g. "teacher.backbone."')
-    .option('--size <name>', 'model size: nano, small, base or large', oneOf('--size', MODEL_SIZES), 'base')
+    .option('--size <name>', `model size: ${MODEL_SIZES.join(', ')}`, oneOf('--size', MODEL_SIZES), 'base')
     .option('--seed <n>', 'seed of what the file does not give', wholeNumber('--seed', 0), 0)
     .option('--licence <name>', 'licence of the weights, for the model card', 'unknown')
     .option('--use <uses...>', 'what the licence permits, e.g. train share-weights; nothing unless said')

