@@ -1,4 +1,5 @@
 /** What an MR image's arbitrary units mean: robust scale and foreground, measured at one physical resolution. */
+import { ascending } from './ascending.js';
 import { boundsMm, buildPyramid, sampleBlock, type Pyramid } from './sampling.js';
 import { VolumeError, type Volume } from './volume.js';
 
@@ -34,7 +35,7 @@ export function statsOf(pyramid: Pyramid, volume: Pick<Volume, 'affine' | 'shape
   const total = values.length;
   if (total === 0)
     throw new VolumeError('intensity: no voxel of the volume was measured; nothing can be read from it');
-  const sorted = values.slice().sort();
+  const sorted = ascending(values);
   const minimum = sorted[0]!;
   const above = sorted.subarray(firstAbove(sorted, minimum));
   if (above.length === 0)
@@ -91,14 +92,15 @@ function statsSamples(pyramid: Pyramid, volume: Pick<Volume, 'affine' | 'shape'>
       for (let a = 0; a < blocks[0]; a++) {
         const [x, y, z] = [from[0] + a * side, from[1] + b * side, from[2] + c * side];
         if (sampleBlock(pyramid, x, y, z, STATS_MM, BLOCK, out, ok, 0) === 0) continue;
-        for (let n = 0; n < out.length; n++) {
-          if (ok[n] === 0) continue;
-          const i = a * BLOCK + (n % BLOCK);
-          const j = b * BLOCK + (Math.floor(n / BLOCK) % BLOCK);
-          const k = c * BLOCK + Math.floor(n / (BLOCK * BLOCK));
-          values[found] = out[n]!;
-          cells[found++] = i + counts[0] * (j + counts[1] * k);
-        }
+        for (let n = 0, k = 0; k < BLOCK; k++)
+          for (let j = 0; j < BLOCK; j++) {
+            const row = a * BLOCK + counts[0] * (b * BLOCK + j + counts[1] * (c * BLOCK + k));
+            for (let i = 0; i < BLOCK; i++, n++) {
+              if (ok[n] === 0) continue;
+              values[found] = out[n]!;
+              cells[found++] = row + i;
+            }
+          }
       }
   return { values: values.subarray(0, found), cells: cells.subarray(0, found), from, counts };
 }

@@ -125,6 +125,20 @@ export function coarsen(a: Affine, f: readonly [number, number, number]): Affine
 export const inverseOf = (affine: Affine): Float64Array =>
   Float64Array.from(invert(affine).slice(0, 3).flat());
 
+/** Whether the eight voxels of which `v` is the first were measured throughout. */
+function allMeasured(weight: Float32Array, v: number, row: number, slice: number): boolean {
+  return (
+    weight[v] === 1 &&
+    weight[v + 1] === 1 &&
+    weight[v + row] === 1 &&
+    weight[v + row + 1] === 1 &&
+    weight[v + slice] === 1 &&
+    weight[v + slice + 1] === 1 &&
+    weight[v + slice + row] === 1 &&
+    weight[v + slice + row + 1] === 1
+  );
+}
+
 /**
  * Samples an axis-aligned (RAS+) block of `count`³ points, `stepMm` apart, whose first point is (x0, y0, z0) mm.
  * Writes values to `out` from `offset` (x fastest) and 1 or 0 to `ok`: a sample is valid when at least half of its
@@ -167,9 +181,10 @@ export function sampleBlock(
         out[n] = 0;
         ok[n] = 0;
         if (i0 < -1 || j0 < -1 || k0 < -1 || i0 >= ni || j0 >= nj || k0 >= nk) continue;
-        if (weight === null && i0 >= 0 && j0 >= 0 && k0 >= 0 && i0 < ni - 1 && j0 < nj - 1 && k0 < nk - 1) {
-          const v = i0 + ni * j0 + sliceStride * k0;
-          const w = v + sliceStride;
+        const v = i0 + ni * j0 + sliceStride * k0;
+        const w = v + sliceStride;
+        const inside = i0 >= 0 && j0 >= 0 && k0 >= 0 && i0 < ni - 1 && j0 < nj - 1 && k0 < nk - 1;
+        if (inside && (weight === null || allMeasured(weight, v, ni, sliceStride))) {
           const near = mix4(values[v]!, values[v + 1]!, values[v + ni]!, values[v + ni + 1]!, di, dj);
           const far = mix4(values[w]!, values[w + 1]!, values[w + ni]!, values[w + ni + 1]!, di, dj);
           out[n] = near + (far - near) * dk;
