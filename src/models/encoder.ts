@@ -27,8 +27,10 @@ export interface Features {
 
 /** A program is compiled for these numbers of tokens; a volume takes the first that holds it. */
 const LENGTHS = [32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, MOST_TOKENS] as const;
-/** Texts of one run. */
+/** Texts of one run, where there are several. */
 const TEXT_ROWS = 16;
+/** A program for texts is compiled for the first of these numbers of words that holds all of a call, or for the most. */
+const TEXT_LENGTHS = [16, 32];
 
 /** Collects values by name into the flat layout of `params`. @throws ModelError when a tensor is missing or misshapen. */
 export function flatten(params: Params, tensors: ReadonlyMap<string, NamedTensor>): Float32Array {
@@ -156,12 +158,15 @@ export class Encoder {
     if (this.model.textEncoder) return this.embedExternal(texts);
     if (!tokenizer)
       throw new ModelError('model: it has not been aligned with text; run "precess align" on it first');
-    const program = await this.textProgram(tokenizer.vocabSize);
+    const longest = Math.max(...texts.map((text) => tokenizer.encode(text).length));
+    const length = Math.min(config.textLength, TEXT_LENGTHS.find((n) => n >= longest) ?? Infinity);
+    const rowsOfRun = texts.length === 1 ? 1 : TEXT_ROWS;
+    const program = await this.textProgram(tokenizer.vocabSize, rowsOfRun, length);
     const out: Float32Array[] = [];
-    for (let at = 0; at < texts.length; at += TEXT_ROWS) {
-      const some = texts.slice(at, at + TEXT_ROWS);
-      const padded = [...some, ...Array.from({ length: TEXT_ROWS - some.length }, () => '')];
-      const { ids, mask } = tokenizer.encodeBatch(padded, config.textLength);
+    for (let at = 0; at < texts.length; at += rowsOfRun) {
+      const some = texts.slice(at, at + rowsOfRun);
+      const padded = [...some, ...Array.from({ length: rowsOfRun - some.length }, () => '')];
+      const { ids, mask } = tokenizer.encodeBatch(padded, length);
       const { vector } = await program.run({ 'text.ids': ids, 'text.mask': mask });
       out.push(...rows(vector as Float32Array, config.jointDim).slice(0, some.length));
     }
@@ -237,15 +242,15 @@ export class Encoder {
     });
   }
 
-  private textProgram(vocabSize: number): Promise<Program> {
-    return this.program('text', () => {
+  private textProgram(vocabSize: number, count: number, length: number): Promise<Program> {
+    return this.program(`text ${count}x${length}`, () => {
       const { config } = this;
       return this.bake((graph, scope) => {
         const features = textEncoder(
           scope.child('text'),
           config,
           vocabSize,
-          textInputs(graph, TEXT_ROWS, config.textLength),
+          textInputs(graph, count, length),
         );
         return { vector: textVector(scope.child('align'), config, features) };
       });

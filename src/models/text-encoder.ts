@@ -1,5 +1,5 @@
 /** The text encoder: a small transformer over WordPiece tokens. */
-import { add, div, expandDims, l2Normalize, mul, reduceSum, type Value } from '../graph/index.js';
+import { add, div, expandDims, l2Normalize, mul, reduceSum, slice, type Value } from '../graph/index.js';
 import { embedding, layerNorm, linear, transformerBlock, type Scope } from '../nn/index.js';
 import { LAYER_SCALE } from './vit3d.js';
 import type { ModelConfig } from './sizes.js';
@@ -11,12 +11,16 @@ export interface TextInputs {
   readonly mask: Value;
 }
 
-/** Features of texts: mean of the tokens after the last norm, [B, textDim]. Learned absolute positions, pre-norm. */
+/**
+ * Features of texts: mean of the tokens after the last norm, [B, textDim]. Learned absolute positions, pre-norm. Inputs
+ * may be shorter than the longest text of the model.
+ */
 export function textEncoder(scope: Scope, config: ModelConfig, vocabSize: number, input: TextInputs): Value {
   const length = input.ids.shape[1]!;
   const d = config.textDim;
   let x = embedding(scope.child('tokens'), input.ids, vocabSize, d); // [B, L, D]
-  x = add(x, scope.param('positions', [1, length, d], { normal: 0.02 }));
+  const positions = scope.param('positions', [1, config.textLength, d], { normal: 0.02 });
+  x = add(x, length < config.textLength ? slice(positions, [0], [length], [1]) : positions);
   for (let layer = 0; layer < config.textLayers; layer++)
     x = transformerBlock(scope.child(`blocks.${layer}`), x, {
       heads: config.textHeads,
