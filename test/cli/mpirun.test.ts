@@ -11,6 +11,7 @@ import { Index } from '../../src/tasks/index-store.js';
 import { writeCorpus } from '../../src/simulate/index.js';
 import { hasCommand, skipped } from '../data.js';
 import { runJob } from '../mpi/mpirun.js';
+import { CHEAP_VIEWS } from './command.js';
 
 const precess = fileURLToPath(new URL('../../bin/precess', import.meta.url));
 const alone = promisify(execFile);
@@ -40,6 +41,7 @@ describe.skipIf(skipped(!hasCommand('mpirun'), 'mpirun (openmpi-bin) is not inst
         '2',
         '--probe-every',
         '9',
+        ...CHEAP_VIEWS,
       ],
       ...more,
     ];
