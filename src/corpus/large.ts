@@ -57,26 +57,38 @@ export function withMaskOf(image: Slabs, before: Volume, after: Volume, step: nu
   const mask = after.valid;
   const [mi, mj, mk] = after.shape;
   const [ni, nj] = image.shape;
-  const removed = (n: number): boolean => mask[n] === 0 && before.valid?.[n] !== 0;
+  const removed = mask.map((there, n) => (there === 0 && before.valid?.[n] !== 0 ? 1 : 0));
   // A voxel lies between two of the preview along each axis; either takes it along.
   const around = (n: number, last: number): [number, number] => [
     Math.floor(n / step),
     Math.min(last - 1, Math.ceil(n / step)),
   ];
+  const columns = Array.from({ length: ni }, (_, i) => around(i, mi));
+  /** Marks what is removed in the rows of the preview about (j, k); whether there is anything. */
+  const markRow = (j: number, k: number, row: Uint8Array): boolean => {
+    row.fill(0);
+    let any = 0;
+    for (const c of around(k, mk))
+      for (const b of around(j, mj)) {
+        const first = mi * (b + mj * c);
+        for (let a = 0; a < mi; a++) any |= row[a]! |= removed[first + a]!;
+      }
+    return any === 1;
+  };
   return {
     ...image,
     readSlices: async (k0, k1) => {
       const slab = await image.readSlices(k0, k1);
       const valid = slab.valid?.slice() ?? new Uint8Array(slab.data.length).fill(1);
-      let n = 0;
+      const row = new Uint8Array(mi);
       for (let k = k0; k < k1; k++)
-        for (let j = 0; j < nj; j++)
-          for (let i = 0; i < ni; i++, n++) {
-            const gone = around(k, mk).some((c) =>
-              around(j, mj).some((b) => around(i, mi).some((a) => removed(a + mi * (b + mj * c)))),
-            );
-            if (gone) slab.data[n] = valid[n] = 0;
-          }
+        for (let j = 0; j < nj; j++) {
+          if (!markRow(j, k, row)) continue;
+          const at = ni * (j + nj * (k - k0));
+          columns.forEach(([low, high], i) => {
+            if (row[low] === 1 || row[high] === 1) slab.data[at + i] = valid[at + i] = 0;
+          });
+        }
       return { data: slab.data, valid };
     },
   };
