@@ -33,6 +33,8 @@ export interface AdamWConfig {
   readonly guarded?: boolean;
   /** Also keep an exponential moving average of the weights, the teacher. */
   readonly teacher?: boolean;
+  /** Each element has a learning rate of its own: an input `rate`, by which that of the step is multiplied. */
+  readonly rates?: boolean;
 }
 
 export interface StepScalars {
@@ -48,13 +50,13 @@ export interface StepScalars {
 /**
  * AdamW (Loshchilov & Hutter 2019) in PyTorch's order of operations, after clipping by the global norm.
  *
- * Inputs [size]: `params`, `grads`, `m`, `v`, `decay` (1 where weight decay applies, else 0), `teacher`; and the
+ * Inputs [size]: `params`, `grads`, `m`, `v`, `decay` (1 where weight decay applies, else 0), `rate`, `teacher`; and the
  * scalars made by `stepInputs`. Outputs: `newParams`, `newM`, `newV`, `newTeacher` [size], `gradNorm` [] (before
  * clipping; not finite when a gradient is not). With `shard`, `gradNorm` is an input instead.
  */
 export function adamw(config: AdamWConfig): Graph {
   const { size, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, clipNorm } = config;
-  const { shard = false, teacher = false, guarded = false } = config;
+  const { shard = false, teacher = false, guarded = false, rates = false } = config;
   const graph = new Graph('adamw');
   const vector = (name: string): Value => graph.input(name, 'float32', [size]);
   const scalar = (name: string): Value => graph.input(name, 'float32', []);
@@ -74,8 +76,10 @@ export function adamw(config: AdamWConfig): Graph {
   const [oldM, oldV] = [vector('m'), vector('v')];
   const m = add(mul(oldM, beta1), mul(grads, 1 - beta1));
   const v = add(mul(oldV, beta2), mul(square(grads), 1 - beta2));
-  const decayed = mul(params, sub(1, mul(vector('decay'), decayRate)));
-  const updated = sub(decayed, mul(div(m, add(mul(sqrt(v), correction), eps)), stepSize));
+  const rate = rates ? vector('rate') : null;
+  const rated = (value: Value): Value => (rate ? mul(value, rate) : value);
+  const decayed = mul(params, sub(1, mul(rated(vector('decay')), decayRate)));
+  const updated = sub(decayed, mul(rated(div(m, add(mul(sqrt(v), correction), eps))), stepSize));
   graph.output('newParams', unless(updated, params));
   graph.output('newM', unless(m, oldM));
   graph.output('newV', unless(v, oldV));

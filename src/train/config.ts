@@ -46,6 +46,8 @@ const recipe = z
     crossContrast: share,
     pixels: z.tuple([amount, amount]).nullable(),
     text: z.tuple([amount, amount]),
+    layerDecay: z.number().positive().max(1),
+    late: z.strictObject({ share, global: view.optional(), local: view.optional() }),
   })
   .partial();
 

@@ -23,7 +23,7 @@ import { LOSS_SCALE, LossScale } from './loss-scale.js';
 import { MAPS_FILE, type SeriesMap } from './maps.js';
 import { lockRun } from './run-lock.js';
 import { normsOf, notFinite, writeFailure } from './failure.js';
-import { loadStaged } from './staged.js';
+import { loadStaged, type Runnable } from './staged.js';
 import { openState } from './state.js';
 
 /** What one rank feeds to the program for one part of a step. */
@@ -53,6 +53,10 @@ export interface Objective {
   readonly teacher: boolean;
   /** Elements that may change, 1 or 0; everything unless given. Weight decay respects it. */
   readonly trainable?: Float32Array;
+  /** By what the learning rate of each element is multiplied, and its weight decay with it; 1 unless given. */
+  readonly rates?: Float32Array;
+  /** The program from a step on (the first is 0), of the same inputs in other shapes. */
+  readonly late?: { readonly from: number; readonly program: Graph };
   /**
    * This rank's share of part `part` (of `parts` whose gradients are averaged) of a step, both from 0; decided by them
    * alone. The parts of a whole run are numbered `step * parts + part`.
@@ -169,9 +173,18 @@ async function trainFrom(
     const { size } = objective.params;
     const scaled = objective.program.inputs.some(({ name }) => name === LOSS_SCALE);
     const scale = scaled ? LossScale.from(saved?.state.scale) : null;
+    const { late, rates } = objective;
     const shape = { size, clipNorm: schedule.clipNorm, beta2: 0.99, decay: decayOf(objective), parts };
-    const state = await openState(device, ranks, { ...shape, guarded: scaled }, start);
-    const gradient = await loadStaged(device, objective.program, ranks);
+    const state = await openState(
+      device,
+      ranks,
+      { ...shape, guarded: scaled, ...(rates && { rates }) },
+      start,
+    );
+    const isLate = (at: number): boolean => late !== undefined && at >= late.from;
+    const load = (at: number): Promise<Runnable> =>
+      loadStaged(device, isLate(at) ? late!.program : objective.program, ranks);
+    let gradient = await load(saved?.step ?? 0);
 
     const save = async (step: number): Promise<void> => {
       const flat: FlatState = { ...(await state.whole()), ...(scale && { scale: scale.state }) };
@@ -192,6 +205,7 @@ async function trainFrom(
     const epochs = new EpochTally(options);
     let next = stopped ? null : prepare(step * parts);
     while (next && step < steps && !stopped) {
+      if (isLate(step) && !isLate(step - 1) && step > (saved?.step ?? 0)) gradient = await load(step);
       const began = performance.now();
       let waited = 0;
       const shown: string[] = [];

@@ -53,6 +53,17 @@ export interface PretrainRecipe {
   readonly pixels: readonly [from: number, to: number] | null;
   /** Weight of agreeing with what is said of the series, at the first step and at the last; without it there is no text. */
   readonly text?: readonly [from: number, to: number];
+  /**
+   * Learning rate of a layer of the image encoder as a share of that of the layer above it (Clark et al. 2020; 0.9 in
+   * DINOv2); all learn alike without it.
+   */
+  readonly layerDecay?: number;
+  /** Larger views for the last share of the steps, as DINOv2 ends on larger images (Touvron et al. 2019). */
+  readonly late?: {
+    readonly share: number;
+    readonly global?: Partial<ViewSpec>;
+    readonly local?: Partial<ViewSpec>;
+  };
 }
 
 /** DINOv2's settings (Oquab et al. 2023, table 16) with fewer prototypes and views of tokens instead of pixels. */
@@ -233,6 +244,33 @@ export function pretrainStep(
   graph.output('ibot', ibot);
   graph.output('koleo', koleo);
   return graph;
+}
+
+/** The first step with the late views, of a run of `steps`; null where there are none. */
+export const lateFrom = ({ late }: PretrainRecipe, steps: number): number | null =>
+  late ? Math.round(steps * (1 - late.share)) : null;
+
+/** The recipe of a step: with its late views from {@link lateFrom} on. */
+export function recipeAt(recipe: PretrainRecipe, step: number, steps: number): PretrainRecipe {
+  const from = lateFrom(recipe, steps);
+  if (from === null || step < from) return recipe;
+  const { global, local } = recipe.late!;
+  return { ...recipe, global: { ...recipe.global, ...global }, local: { ...recipe.local, ...local } };
+}
+
+/**
+ * What each element's learning rate is multiplied by under a decay from layer to layer: 1 for the heads and the last
+ * norm, `decay` for the last block, down to `decay` ^ (layers + 1) for what makes tokens of cubes.
+ */
+export function layerRates(params: Params, layers: number, decay: number): Float32Array {
+  const rates = new Float32Array(params.size).fill(1);
+  for (const { name, offset, size } of params.slices) {
+    if (!name.startsWith('image.') || name.startsWith('image.norm.')) continue;
+    const block = /^image\.blocks\.(\d+)\./.exec(name)?.[1];
+    const depth = block === undefined ? layers + 1 : layers - Number(block);
+    rates.fill(decay ** depth, offset, offset + size);
+  }
+  return rates;
 }
 
 /** Weight of a loss at a step of a run of `steps`: from one to the other along half a cosine. */

@@ -29,8 +29,11 @@ import { MAE, maeBatch, maeParams, maeStep, type MaeRecipe } from './mae.js';
 import { train, type EpochSummary, type Objective, type StepMetrics, type TrainResult } from './loop.js';
 import { pretrainBatch, studiesOf } from './crops.js';
 import {
+  lateFrom,
+  layerRates,
   pretrainParams,
   pretrainStep,
+  recipeAt,
   scheduledWeight,
   teacherTemperature,
   usualRecipe,
@@ -307,7 +310,7 @@ interface Parts {
   readonly share: ReturnType<typeof sharing>;
 }
 
-type Learnt = Pick<Objective, 'params' | 'program' | 'losses' | 'teacher' | 'batch'>;
+type Learnt = Pick<Objective, 'params' | 'program' | 'late' | 'rates' | 'losses' | 'teacher' | 'batch'>;
 
 /** Keeps the draw of what is said apart from those of the views. */
 const SAID = 0x5a1d;
@@ -321,12 +324,14 @@ function dinoObjective(
   const side = words && words.vocabSize;
   const params = pretrainParams(config, recipe, side === null ? null : { side, batch: share.part });
   const studies = studiesOf(series);
+  const program = (of: PretrainRecipe) =>
+    pretrainStep(params, config, of, share.part, share.ranks, { side, ...(precision && { precision }) });
+  const from = lateFrom(recipe, steps);
   return {
     params,
-    program: pretrainStep(params, config, recipe, share.part, share.ranks, {
-      side,
-      ...(precision && { precision }),
-    }),
+    program: program(recipe),
+    ...(from !== null && { late: { from, program: program(recipeAt(recipe, from, steps)) } }),
+    ...(recipe.layerDecay !== undefined && { rates: layerRates(params, config.layers, recipe.layerDecay) }),
     losses: [
       'loss',
       'dino',
@@ -338,7 +343,8 @@ function dinoObjective(
     teacher: true,
     async batch(step, n) {
       const at = share.at(seed, step, n);
-      const { feeds, shown, ...rest } = await pretrainBatch(cache, series, config, recipe, at, studies);
+      const now = recipeAt(recipe, step, steps);
+      const { feeds, shown, ...rest } = await pretrainBatch(cache, series, config, now, at, studies);
       feeds.teacherTemperature = Float32Array.of(teacherTemperature(recipe, step, steps));
       const weight = (range: readonly [number, number]) =>
         Float32Array.of(scheduledWeight(range, step, steps));

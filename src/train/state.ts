@@ -13,6 +13,8 @@ export interface StateOptions {
   readonly beta2: number;
   /** 1 where weight decay applies, else 0. */
   readonly decay: Float32Array;
+  /** By what the learning rate of each element is multiplied; 1 unless given. */
+  readonly rates?: Float32Array;
   /** Parts of a step whose gradients are added up. */
   readonly parts: number;
   /** A step whose gradient is not finite changes nothing. */
@@ -56,17 +58,22 @@ class WholeState implements TrainingState {
     private readonly optimiser: AdamWConfig,
     readonly params: DeviceBuffer,
     readonly teacher: DeviceBuffer | null,
-    private readonly buffers: Readonly<Record<'m' | 'v' | 'decay' | 'grads', DeviceBuffer>>,
+    private readonly buffers: Readonly<Record<'m' | 'v' | 'grads', DeviceBuffer>>,
+    /** What the optimiser reads only. */
+    private readonly fixed: Readonly<Record<string, DeviceBuffer>>,
     private readonly program: Program,
     /** Adds a further part's gradient to `grads`, where there are several parts. */
     private readonly further: { readonly grads: DeviceBuffer; readonly program: Program } | null,
   ) {}
 
   static async open(device: Device, options: StateOptions, from: FlatState): Promise<WholeState> {
-    const { size, clipNorm, beta2, decay, parts, guarded = false } = options;
+    const { size, clipNorm, beta2, decay, rates, parts, guarded = false } = options;
     const buffer = (data?: Float32Array): Promise<DeviceBuffer> => device.buffer('float32', [size], data);
     const teacher = from.teacher ? await buffer(from.teacher) : null;
-    const optimiser: AdamWConfig = { size, beta2, clipNorm, teacher: teacher !== null, guarded };
+    const optimiser: AdamWConfig = {
+      ...{ size, beta2, clipNorm, teacher: teacher !== null, guarded },
+      rates: rates !== undefined,
+    };
     return new WholeState(
       optimiser,
       await buffer(from.params),
@@ -74,9 +81,9 @@ class WholeState implements TrainingState {
       {
         m: await buffer(from.m),
         v: await buffer(from.v),
-        decay: await buffer(decay),
         grads: await buffer(),
       },
+      { decay: await buffer(decay), ...(rates && { rate: await buffer(rates) }) },
       await device.load(adamw(optimiser)),
       parts > 1 ? { grads: await buffer(), program: await device.load(meanSum(size, parts)) } : null,
     );
@@ -105,10 +112,18 @@ class WholeState implements TrainingState {
 
   async update(scalars: StepScalars): Promise<number> {
     const { params, teacher } = this;
-    const { m, v, grads, decay } = this.buffers;
+    const { m, v, grads } = this.buffers;
     this.started = false;
     const { gradNorm } = await this.program.run(
-      { params, grads, m, v, decay, ...(teacher && { teacher }), ...stepInputs(this.optimiser, scalars) },
+      {
+        params,
+        grads,
+        m,
+        v,
+        ...this.fixed,
+        ...(teacher && { teacher }),
+        ...stepInputs(this.optimiser, scalars),
+      },
       {
         into: { newParams: params, newM: m, newV: v, ...(teacher && { newTeacher: teacher }) },
         fetch: ['gradNorm'],
@@ -164,7 +179,12 @@ class ShardedState implements TrainingState {
     private readonly weights: Float32Array,
     readonly params: DeviceBuffer,
     readonly teacher: DeviceBuffer | null,
-    private readonly shards: readonly Readonly<Record<'m' | 'v' | 'decay', DeviceBuffer>>[],
+    private readonly shards: readonly {
+      readonly m: DeviceBuffer;
+      readonly v: DeviceBuffer;
+      /** What the optimiser reads only. */
+      readonly fixed: Readonly<Record<string, DeviceBuffer>>;
+    }[],
     private readonly program: Program,
     private readonly average: Program | null,
   ) {}
@@ -175,7 +195,7 @@ class ShardedState implements TrainingState {
     options: StateOptions,
     from: FlatState,
   ): Promise<ShardedState> {
-    const { size, clipNorm, beta2, decay, guarded = false } = options;
+    const { size, clipNorm, beta2, decay, rates, guarded = false } = options;
     const buckets = Math.max(1, Math.round(size / (ranks.size * BUCKET)));
     const block = Math.ceil(size / (ranks.size * buckets));
     const padded = (data: Float32Array): Float32Array => {
@@ -183,14 +203,21 @@ class ShardedState implements TrainingState {
       whole.set(data);
       return whole;
     };
-    const optimiser: AdamWConfig = { size: block, beta2, clipNorm, shard: true, guarded };
+    const optimiser: AdamWConfig = {
+      ...{ size: block, beta2, clipNorm, shard: true, guarded },
+      rates: rates !== undefined,
+    };
     const shards = [];
-    const [m, v, decayed] = [padded(from.m!), padded(from.v!), padded(decay)];
+    const [m, v, decayed, rated] = [from.m!, from.v!, decay, rates].map((data) => data && padded(data));
     for (let b = 0; b < buckets; b++) {
       const start = (b * ranks.size + ranks.rank) * block;
       const own = (whole: Float32Array): Promise<DeviceBuffer> =>
         device.buffer('float32', [block], whole.slice(start, start + block));
-      shards.push({ m: await own(m), v: await own(v), decay: await own(decayed) });
+      shards.push({
+        m: await own(m!),
+        v: await own(v!),
+        fixed: { decay: await own(decayed!), ...(rated && { rate: await own(rated) }) },
+      });
     }
     return new ShardedState(
       ranks,
@@ -230,11 +257,11 @@ class ShardedState implements TrainingState {
     const gradNorm = Math.sqrt(square[0]!);
     const inputs = { ...stepInputs(optimiser, scalars), gradNorm: Float32Array.of(gradNorm) };
     const travelling: Promise<void>[] = [];
-    for (const [b, { m, v, decay }] of this.shards.entries()) {
+    for (const [b, { m, v, fixed }] of this.shards.entries()) {
       const bucket = weights.subarray(b * ranks.size * block, (b + 1) * ranks.size * block);
       const before = bucket.slice(ranks.rank * block, (ranks.rank + 1) * block);
       const { newParams } = await this.program.run(
-        { params: before, grads: own[b]!, m, v, decay, ...inputs },
+        { params: before, grads: own[b]!, m, v, ...fixed, ...inputs },
         { into: { newM: m, newV: v }, fetch: ['newParams'] },
       );
       travelling.push(ranks.allgather(newParams as Float32Array, bucket));

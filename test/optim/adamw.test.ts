@@ -33,6 +33,25 @@ beforeAll(async () => {
 });
 afterAll(() => device.close());
 
+describe('rates', () => {
+  it('multiply the step of each element and its decay', async () => {
+    const config = { size: 3, rates: true };
+    const program = await device.load(adamw(config));
+    const [params, grads] = [Float32Array.of(1, -2, 0.5), Float32Array.of(3, -0.2, 4)];
+    const [rate, decay] = [Float32Array.of(1, 0.25, 0), Float32Array.of(1, 1, 1)];
+    const scalars = { step: 1, learningRate: 0.1, weightDecay: 0.5 };
+    const { newParams } = await program.run({
+      ...{ params, grads, rate, decay, m: new Float32Array(3), v: new Float32Array(3) },
+      ...stepInputs(config, scalars),
+    });
+    // The first step of Adam is as long as the learning rate, against the sign of the gradient.
+    const wanted = params.map(
+      (p, n) => p * (1 - 0.1 * 0.5 * rate[n]!) - 0.1 * rate[n]! * Math.sign(grads[n]!),
+    );
+    expectClose(newParams!, [...wanted], 1e-6, 'params');
+  });
+});
+
 describe('AdamW against PyTorch', () => {
   it('takes the same ten steps, clipped, decayed in part, with a teacher', async () => {
     const { size, clipNorm, beta1, beta2, weightDecay } = fixture;

@@ -31,6 +31,8 @@ describe('configurations of pretrain', () => {
       pixels: [1, 0],
       global: { ...JOINT.global, tokens: 64 },
     });
+    const late = { share: 0.1, global: { tokens: 256 } };
+    expect(recipeOf('dino', { late, layerDecay: 0.9 })).toEqual({ ...PRETRAIN, late, layerDecay: 0.9 });
     expect(recipeOf('dino', undefined)).toEqual(PRETRAIN);
     expect(recipeOf('joint', { pixels: null }).pixels).toBeNull();
     expect(maeRecipeOf({ decoder: { layers: 1 } })).toEqual({
@@ -47,6 +49,8 @@ describe('configurations of pretrain', () => {
       'nobody reads "recipe.augmentation.ghosts", "recipe.augmentation.noize"',
     ],
     [{ maeRecipe: { decoder: { depth: 2 } } }, 'nobody reads "maeRecipe.decoder.depth"'],
+    [{ recipe: { late: { share: 0.1, gobal: {} } } }, 'nobody reads "recipe.late.gobal"'],
+    [{ recipe: { layerDecay: 1.5 } }, '"recipe.layerDecay" is not right'],
     [{ recipe: { maskRatio: 2 } }, '"recipe.maskRatio" is not right'],
     [{ objective: 'dinov2' }, '"objective" is not right'],
   ])('are refused where nobody reads them or they cannot be: %j', async (value, message) => {

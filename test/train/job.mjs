@@ -113,6 +113,7 @@ try {
       recipe: {
         ...recipe,
         ...(kind !== 'pretrain' && { crossContrast: 0.7 }),
+        ...(kind === 'slip' && { layerDecay: 0.7, late: { share: 0.4, global: view(40) } }),
         global: view(24),
         local: view(8),
         locals: 2,

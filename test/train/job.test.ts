@@ -110,6 +110,10 @@ describe.skipIf(skipped(!hasCommand('mpirun'), 'mpirun (openmpi-bin) is not inst
       const { status, stderr } = await runJob(2, [script, kind, two, '5']);
       expect(status, stderr).toBe(0);
       await expectSame(one, two);
+      if (kind !== 'slip') return;
+      // Its last two of five steps show larger views.
+      const tokens = metrics(one).map(({ tokensPerSecond, seconds }) => tokensPerSecond! * seconds!);
+      expect(Math.min(...tokens.slice(3))).toBeGreaterThan(1.2 * Math.max(...tokens.slice(0, 3)));
     },
   );
 
