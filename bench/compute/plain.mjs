@@ -118,6 +118,7 @@ function denseView(prepared, samples, side, extent, augmentation, random) {
 export const plainRecipe = (recipe) => ({
   ...recipe,
   crossContrast: 0,
+  late: undefined,
   global: { ...recipe.global, tokens: SIDES.global ** 3 },
   local: { ...recipe.local, tokens: SIDES.local ** 3 },
 });

@@ -19,6 +19,9 @@ import { train } from '../../dist/train/loop.js';
 import { ALIGN, sayOf, textBatch } from '../../dist/train/align.js';
 import { readPretrainConfig, recipeOf } from '../../dist/train/config.js';
 import {
+  lateFrom,
+  layerRates,
+  recipeAt,
   scheduledWeight,
   pretrainParams,
   pretrainStep,
@@ -37,6 +40,7 @@ const { values: flags } = parseArgs({
     steps: { type: 'string', default: '400' },
     batch: { type: 'string', default: '16' },
     seeds: { type: 'string', default: '0,1,2' },
+    arms: { type: 'string', default: 'precess,plain' },
     size: { type: 'string', default: 'nano' },
     objective: { type: 'string' },
     config: { type: 'string' },
@@ -132,13 +136,19 @@ const setting = {
 };
 
 const runs = [];
-for (const seed of seeds) for (const arm of Object.keys(ARMS)) runs.push(await runOf(arm, seed));
+const arms = flags.arms.split(',');
+for (const seed of seeds) for (const arm of arms) runs.push(await runOf(arm, seed));
 
 async function runOf(name, seed) {
   const arm = ARMS[name];
   const params = pretrainParams(config, arm.recipe, side === null ? null : { side, batch });
-  const program = pretrainStep(params, config, arm.recipe, batch, undefined, { side });
+  const programOf = (recipe) => pretrainStep(params, config, recipe, batch, undefined, { side });
+  const program = programOf(arm.recipe);
   const flops = flopsOf(program);
+  const from = lateFrom(arm.recipe, steps);
+  const late = from === null ? null : { from, program: programOf(recipeAt(arm.recipe, from, steps)) };
+  const lateFlops = late && flopsOf(late.program);
+  const flopsAt = (step) => step * flops + (late ? Math.max(0, step - from) * (lateFlops - flops) : 0);
   const initial = params.initialize(seed);
   const probe = makeProbe({ params, config, length: arm.length, cut: arm.cut, cache, series, heads });
   const run = join(
@@ -160,6 +170,8 @@ async function runOf(name, seed) {
     {
       params,
       program,
+      ...(late && { late }),
+      ...(arm.recipe.layerDecay && { rates: layerRates(params, config.layers, arm.recipe.layerDecay) }),
       losses: [
         'loss',
         'dino',
@@ -172,7 +184,14 @@ async function runOf(name, seed) {
       teacher: true,
       async batch(step) {
         const at = { seed, step, batch };
-        const { shown, ...made } = await arm.batch(cache, training, config, arm.recipe, at, studies);
+        const { shown, ...made } = await arm.batch(
+          cache,
+          training,
+          config,
+          recipeAt(arm.recipe, step, steps),
+          at,
+          studies,
+        );
         made.feeds.teacherTemperature = Float32Array.of(teacherTemperature(arm.recipe, step, steps));
         if (arm.recipe.pixels)
           made.feeds.pixelWeight = Float32Array.of(scheduledWeight(arm.recipe.pixels, step, steps));
@@ -234,7 +253,7 @@ async function runOf(name, seed) {
     const scores = Object.fromEntries(
       Object.entries(line).filter(([key]) => /^(knn|linear)\.|^score$/.test(key)),
     );
-    points.push({ step: line.step, flops: line.step * flops, seconds, ...scores });
+    points.push({ step: line.step, flops: flopsAt(line.step), seconds, ...scores });
   }
   const waitShare = lines.reduce((sum, line) => sum + line.waitShare * line.seconds, 0) / seconds;
   const done = { arm: name, seed, flopsAStep: flops, waitShare, points };
@@ -299,7 +318,7 @@ const mean = (list) => list.reduce((sum, value) => sum + value, 0) / list.length
 process.stdout.write(
   '| | GFLOP a step | untrained | final | seconds a step | waiting |\n| --- | --- | --- | --- | --- | --- |\n',
 );
-for (const arm of Object.keys(ARMS)) {
+for (const arm of arms) {
   const own = runs.filter((run) => run.arm === arm);
   const row = [
     (own[0].flopsAStep / 1e9).toFixed(0),
