@@ -118,6 +118,8 @@ async function isAlive(text: string, path: string, me: Holder): Promise<boolean>
     const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: 0 }));
     return Date.now() - mtimeMs < WRITING_TAKES_MS;
   }
+  // The lease of a bucket, in a copy of it: it says who writes there, which is nobody here.
+  if ('owner' in holder) return false;
   // Nothing can be known about a process on another machine.
   if (holder.host !== me.host || typeof holder.pid !== 'number') return true;
   return holder.pid === me.pid ? held.has(holder.token ?? '') : isRunning(holder.pid);
