@@ -63,12 +63,12 @@ describe.skipIf(skipped(!hasS3Server(), `corpora in a bucket; ${NO_S3_SERVER}`))
       for (const corpus of [bucket, copy])
         results.push(
           await json(
-            ...['evaluate', 'plane', '--corpus', corpus, '--model', aligned(bucket), '--threads', '1'],
+            ...['evaluate', 'retrieval', '--corpus', corpus, '--model', aligned(bucket), '--threads', '1'],
             ...['--max-tokens', '32'],
           ),
         );
       expect(results[0]).toEqual(results[1]);
-      expect(JSON.stringify(results[0])).toContain('accuracy');
+      expect(JSON.stringify(results[0])).toContain('recall');
     });
 
     it('is not indexed, and says what to do', async () => {
