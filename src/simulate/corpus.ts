@@ -1,7 +1,9 @@
 /** Many simulated studies on disk, by worker threads. */
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import { readNiftiFile } from '../formats/nifti/index.js';
 import { SimulationError } from './anatomy.js';
+import { FREESURFER_TISSUES } from './label-map.js';
 import { simulateStudy, type Size, type StudyOptions } from './study.js';
 import { writeStudy } from './write.js';
 
@@ -12,6 +14,8 @@ export interface CorpusOptions {
   readonly size?: Size;
   /** Series a study; by default 2 to 4. */
   readonly series?: number;
+  /** NIfTI files of heads labelled as FreeSurfer does: patient n is the n-th of them, with 12 series by default. */
+  readonly labelMaps?: readonly string[];
   /** Threads; 2 by default. 0 simulates on the calling thread. */
   readonly threads?: number;
   /** Called after each study with the number of studies done. */
@@ -29,6 +33,8 @@ export interface CorpusSummary {
 export interface WorkerTask {
   readonly dir: string;
   readonly options: StudyOptions;
+  /** A label map to take images of. */
+  readonly labelMap?: string;
 }
 export interface WorkerAnswer {
   readonly series: number;
@@ -37,8 +43,12 @@ export interface WorkerAnswer {
 }
 
 /** Simulates one study and writes it into `dir`. */
-export async function simulateInto({ dir, options }: WorkerTask): Promise<WorkerAnswer> {
-  const study = simulateStudy(options);
+export async function simulateInto({ dir, options, labelMap }: WorkerTask): Promise<WorkerAnswer> {
+  const labels = labelMap !== undefined && {
+    volume: (await readNiftiFile(labelMap)).frame(0),
+    tissues: FREESURFER_TISSUES,
+  };
+  const study = simulateStudy({ ...options, ...(labels && { labels }) });
   const { files } = await writeStudy(dir, study);
   return { series: study.series.length, files: files.length };
 }
@@ -50,12 +60,18 @@ export async function simulateInto({ dir, options }: WorkerTask): Promise<Worker
  * @throws the signal's reason when it is aborted; studies under way are then left unfinished.
  */
 export async function writeCorpus(dir: string, options: CorpusOptions): Promise<CorpusSummary> {
-  const { patients, seed, signal, onProgress } = options;
+  const { patients, seed, signal, onProgress, labelMaps } = options;
   if (!Number.isInteger(patients) || patients < 1) {
     throw new SimulationError(`simulate a corpus: it has at least one patient, got ${patients}`);
   }
+  if (labelMaps && patients > labelMaps.length) {
+    throw new SimulationError(
+      `simulate a corpus: each label map is one patient, got ${patients} patients of ${labelMaps.length} maps`,
+    );
+  }
+  const series = options.series ?? (labelMaps && LABEL_MAP_SERIES);
   const threads = Math.min(options.threads ?? 2, patients);
-  let [next, studies, series, files] = [0, 0, 0, 0];
+  let [next, studies, written, files] = [0, 0, 0, 0];
   const task = (): WorkerTask | null => {
     if (next >= patients) return null;
     const patient = next++;
@@ -65,13 +81,14 @@ export async function writeCorpus(dir: string, options: CorpusOptions): Promise<
         seed,
         patient,
         ...(options.size !== undefined ? { size: options.size } : {}),
-        ...(options.series !== undefined ? { series: options.series } : {}),
+        ...(series !== undefined ? { series } : {}),
       },
+      ...(labelMaps && { labelMap: labelMaps[patient]! }),
     };
   };
   const count = (answer: WorkerAnswer): void => {
     studies++;
-    series += answer.series;
+    written += answer.series;
     files += answer.files;
     onProgress?.(studies, patients);
   };
@@ -89,8 +106,11 @@ export async function writeCorpus(dir: string, options: CorpusOptions): Promise<
       await Promise.all(workers.map((worker) => worker.terminate()));
     }
   }
-  return { studies, series, files };
+  return { studies, series: written, files };
 }
+
+/** The examinations of a head know about so many pairs of contrast and plane. */
+const LABEL_MAP_SERIES = 12;
 
 const WORKER_FILE = new URL(
   import.meta.url.endsWith('.ts') ? '../../dist/simulate/worker.js' : './worker.js',

@@ -1,5 +1,5 @@
 /** Simulation from a label map instead of our own anatomy; tissue tables of two public label schemes. */
-import type { Volume } from '../volume/volume.js';
+import type { Vec3, Volume } from '../volume/volume.js';
 import { type Acquired, acquire, type Acquisition } from './acquire.js';
 import { SimulationError, type Structure } from './anatomy.js';
 import { NoiseField } from './noise.js';
@@ -22,6 +22,14 @@ export function simulateFromLabels(
   seed = 0,
 ): Acquired {
   const stream = new Stream(seed, 'labels');
+  return acquire(labelRaster(labels, tissues, stream), acquisition, stream.child('acquire'));
+}
+
+/**
+ * The anatomy in `labels` to be imaged, with tissue values that vary by a few percent with the stream.
+ * @throws SimulationError when no label of the map has a tissue.
+ */
+export function labelRaster(labels: Volume, tissues: LabelTissues, stream: Stream): LabelVolumeRaster {
   const structures: Structure[] = [{ id: 0, name: 'air', tissue: TISSUES.air }];
   const idOf = new Map<number, number>();
   for (const [value, given] of tissues) {
@@ -47,9 +55,28 @@ export function simulateFromLabels(
       'simulate from labels: no voxel of the map has a tissue; check that the tissue table fits the map',
     );
   }
-  const noise = new NoiseField(stream.child('noise'));
-  const raster = new LabelVolumeRaster(labels, structures, idOf, noise, 2048);
-  return acquire(raster, acquisition, stream.child('acquire'));
+  return new LabelVolumeRaster(labels, structures, idOf, new NoiseField(stream.child('noise')), 2048);
+}
+
+/** The middle of the box about the voxels that have a tissue, RAS mm. */
+export function labelledMiddle(
+  { data, shape, affine, slope, intercept }: Volume,
+  tissues: LabelTissues,
+): Vec3 {
+  const low = [Infinity, Infinity, Infinity];
+  const high = [-Infinity, -Infinity, -Infinity];
+  const [ni, nj] = shape;
+  for (let n = 0; n < data.length; n++) {
+    if (!tissues.has(data[n]! * slope + intercept)) continue;
+    [n % ni, Math.floor(n / ni) % nj, Math.floor(n / (ni * nj))].forEach((at, d) => {
+      if (at < low[d]!) low[d] = at;
+      if (at > high[d]!) high[d] = at;
+    });
+  }
+  const [i, j, k] = low.map((at, d) => (at + high[d]!) / 2) as [number, number, number];
+  return ([0, 1, 2] as const).map(
+    (r) => affine[r][0] * i + affine[r][1] * j + affine[r][2] * k + affine[r][3],
+  ) as unknown as Vec3;
 }
 
 function table(rows: readonly (readonly [TissueName, readonly number[]])[]): Map<number, TissueName> {

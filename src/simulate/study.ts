@@ -13,7 +13,8 @@ import { SimulationError, type Structure } from './anatomy.js';
 import { drawPatient, type Finding, type Patient } from './patient.js';
 import { type Contrast, drawTiming, hasAgent, type Protocol } from './protocol.js';
 import { Stream } from './random.js';
-import { AnatomyRaster } from './raster.js';
+import { labelledMiddle, labelRaster, type LabelTissues } from './label-map.js';
+import { AnatomyRaster, type LabelSource } from './raster.js';
 import { abdomen } from './regions/abdomen.js';
 import { chest } from './regions/chest.js';
 import { head } from './regions/head.js';
@@ -67,6 +68,8 @@ export interface StudyOptions {
   /** How many series (by default 2 to 4), or what each is like. */
   readonly series?: number | readonly SeriesSpec[];
   readonly size?: Size;
+  /** A person's head as a map of tissues, whose images are taken instead of ours: nothing is found or said of it. */
+  readonly labels?: { readonly volume: Volume; readonly tissues: LabelTissues };
 }
 
 export interface SimulatedSeries extends Acquired {
@@ -106,12 +109,16 @@ export function simulateStudy(options: StudyOptions): SimulatedStudy {
   }
   const stream = new Stream(seed, 'patient', index);
   const patient = drawPatient(seed, index, stream.child('person'));
-  const region = options.region ?? regionOf(seed, index);
-  const scene = BUILDERS[region](patient, stream.child('anatomy'));
+  const { labels } = options;
+  const region = options.region ?? (labels ? 'head' : regionOf(seed, index));
+  const drawnScene = BUILDERS[region](patient, stream.child('anatomy'));
+  const scene = labels ? sceneOf(drawnScene, labels) : drawnScene;
   const scanner = drawScanner(stream.child('scanner'));
   const specs = chooseSpecs(options.series, stream.child('choice'));
   const chosen = chooseProtocols(scene, specs, stream.child('protocols'));
-  const raster = new AnatomyRaster(scene.anatomy, 2048);
+  const raster = labels
+    ? labelRaster(labels.volume, labels.tissues, stream.child('labels'))
+    : new AnatomyRaster(scene.anatomy, 2048);
   const taken: SeriesFacts[] = [];
   const series = chosen.map(({ protocol, plane, spec }, n): SimulatedSeries => {
     const drawn = drawAcquisition(scene, protocol, plane, scanner, options.size ?? 'small', stream, n);
@@ -127,7 +134,7 @@ export function simulateStudy(options: StudyOptions): SimulatedStudy {
     };
     taken.push(facts);
     const words = stream.child('words', n);
-    const findingsText = findingSentences(seen, scene.normal, words).join(' ');
+    const findingsText = labels ? '' : findingSentences(seen, scene.normal, words).join(' ');
     const text = `${techniqueSentence(facts, words)} ${findingsText}`.trim();
     const header: MrHeader = {
       ...baseHeader(patient, scene, scanner, seed, index),
@@ -143,7 +150,7 @@ export function simulateStudy(options: StudyOptions): SimulatedStudy {
       sliceThickness: acquisition.thickness,
       ...(protocol.contrast === 'DWI' ? { diffusionBValue: protocol.b ?? 800 } : {}),
       ...(hasAgent(protocol) ? { contrastAgent: 'Gadobutrol' } : {}),
-      comments: findingsText,
+      ...(findingsText !== '' && { comments: findingsText }),
       skipSlices: acquired.missingSlices,
     };
     return {
@@ -165,8 +172,19 @@ export function simulateStudy(options: StudyOptions): SimulatedStudy {
     report,
     findings: scene.findings.map(({ name }) => name),
     series,
-    structures: scene.anatomy.structures,
+    structures: raster.structures,
     labels: (geometry) => labelVolume(raster, geometry),
+  };
+}
+
+/** A scene about a label map, of which nothing is known: no findings, nothing normal, and nothing that takes up an agent. */
+function sceneOf(scene: Scene, { volume, tissues }: NonNullable<StudyOptions['labels']>): Scene {
+  return {
+    ...scene,
+    findings: [],
+    normal: [],
+    centre: labelledMiddle(volume, tissues),
+    protocols: scene.protocols.filter((protocol) => !hasAgent(protocol)),
   };
 }
 
@@ -298,7 +316,7 @@ function baseHeader(patient: Patient, scene: Scene, scanner: Scanner, seed: numb
   };
 }
 
-function labelVolume(raster: AnatomyRaster, geometry: Geometry): Volume {
+function labelVolume(raster: LabelSource, geometry: Geometry): Volume {
   const affine = stackAffine(geometry);
   const [ni, nj, nk] = geometry.shape;
   const data = new Uint8Array(ni * nj * nk);
