@@ -30,7 +30,7 @@ await pretrain({
     image: (id) => openImage(store, id),
   },
   run,
-  size: 'nano',
+  size: 'pico',
   steps: 1,
   batch: 2,
   seed: 1,

@@ -56,7 +56,7 @@ function cylinder(shape: Vec3, mm: number): Slabs {
 }
 
 const model = join(dir, 'model.safetensors');
-beforeAll(() => writeModel(model, newModel(modelConfig('nano'), 1)));
+beforeAll(() => writeModel(model, newModel(modelConfig('pico'), 1)));
 
 const cosine = (a: Float32Array, b: Float32Array): number => a.reduce((sum, v, d) => sum + v * b[d]!, 0);
 
@@ -103,7 +103,7 @@ describe('memory that volumes may take', () => {
     });
     expect(status, stderr).toBe(0);
     const told = JSON.parse(stdout) as { vector: number[]; peakMemoryMB: number };
-    expect(told.vector).toHaveLength(384);
+    expect(told.vector).toHaveLength(96);
     expect(told.peakMemoryMB).toBeGreaterThan(60);
     expect(told.peakMemoryMB).toBeLessThan(450);
   });
