@@ -23,8 +23,8 @@ export interface ModelConfig {
 }
 
 /**
- * pico, of 85,000 weights, is for trying things out and for tests; nano runs on a laptop; small and base follow ViT-S and ViT-B (Dosovitskiy et al. 2021, table 1; Touvron et al. 2021),
- * large ViT-L. The cube grid grows with the width so that the patch embedding stays a small part of the weights: at
+ * pico, of 85,000 weights, is for trying things out and for tests; nano runs on a laptop; small and base follow ViT-S and
+ * ViT-B (Dosovitskiy et al. 2021, table 1; Touvron et al. 2021), large ViT-L. The cube grid grows with the width so that the patch embedding stays a small part of the weights: at
  * base 12³ samples of a 16 mm cube are 1.33 mm apart and the encoder has 86 million parameters.
  */
 const SIZES = {

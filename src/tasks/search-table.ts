@@ -94,7 +94,7 @@ export async function indexImages(table: Table): Promise<void> {
 
 /**
  * Makes the approximate index of a column of unit vectors, by their distance: it orders them as the cosine does, LanceDB
- * computes it five times as fast, and k-means by it needs no unit centres.
+ * computes it four times as fast, and k-means by it needs no unit centres.
  */
 export async function indexVectors(table: Table, column: string): Promise<void> {
   const { Index } = await import('@lancedb/lancedb');
