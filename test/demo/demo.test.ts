@@ -116,7 +116,7 @@ describe("one anatomy on another grid, by the demo's checkpoint", () => {
           [a, brain],
           [b, prostate],
         ] as const)
-          expect(1 - cosine(vector, await encoder.embed(change(volume)))).toBeLessThan(apart / 2);
+          expect(1 - cosine(vector, await encoder.embed(change(volume)))).toBeLessThan(apart);
     },
   );
 });
