@@ -58,11 +58,11 @@ export function labelRaster(labels: Volume, tissues: LabelTissues, stream: Strea
   return new LabelVolumeRaster(labels, structures, idOf, new NoiseField(stream.child('noise')), 2048);
 }
 
-/** The middle of the box about the voxels that have a tissue, RAS mm. */
+/** The middle of the box about the voxels that have one of the tissues, RAS mm; null where none has. */
 export function labelledMiddle(
   { data, shape, affine, slope, intercept }: Volume,
   tissues: LabelTissues,
-): Vec3 {
+): Vec3 | null {
   const low = [Infinity, Infinity, Infinity];
   const high = [-Infinity, -Infinity, -Infinity];
   const [ni, nj] = shape;
@@ -73,6 +73,7 @@ export function labelledMiddle(
       if (at > high[d]!) high[d] = at;
     });
   }
+  if (low[0] === Infinity) return null;
   const [i, j, k] = low.map((at, d) => (at + high[d]!) / 2) as [number, number, number];
   return ([0, 1, 2] as const).map(
     (r) => affine[r][0] * i + affine[r][1] * j + affine[r][2] * k + affine[r][3],

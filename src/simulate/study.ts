@@ -179,11 +179,15 @@ export function simulateStudy(options: StudyOptions): SimulatedStudy {
 
 /** A scene about a label map, of which nothing is known: no findings, nothing normal, and nothing that takes up an agent. */
 function sceneOf(scene: Scene, { volume, tissues }: NonNullable<StudyOptions['labels']>): Scene {
+  // Stacks are centred on the brain: a map may reach down to the shoulders.
+  const brain = new Map(
+    [...tissues].filter(([, tissue]) => tissue === 'white matter' || tissue === 'grey matter'),
+  );
   return {
     ...scene,
     findings: [],
     normal: [],
-    centre: labelledMiddle(volume, tissues),
+    centre: labelledMiddle(volume, brain) ?? labelledMiddle(volume, tissues) ?? scene.centre,
     protocols: scene.protocols.filter((protocol) => !hasAgent(protocol)),
   };
 }

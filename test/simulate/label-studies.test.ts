@@ -7,7 +7,7 @@ import { writeNifti } from '../../src/formats/nifti/index.js';
 import { FREESURFER_TISSUES, simulateStudy, writeCorpus } from '../../src/simulate/index.js';
 import type { Volume } from '../../src/volume/volume.js';
 
-/** White matter (2) in grey matter (3), a ventricle (4) in its middle; far from the origin, in voxels of 3 mm. */
+/** White matter (2) in grey matter (3), a ventricle (4) in its middle, a long neck (507); far from the origin, in voxels of 3 mm. */
 function head(): Volume {
   const shape = [60, 64, 56] as const;
   const data = new Int16Array(shape[0] * shape[1] * shape[2]);
@@ -16,7 +16,8 @@ function head(): Volume {
     for (let j = 0; j < shape[1]; j++)
       for (let i = 0; i < shape[0]; i++, n++) {
         const r = Math.hypot((i - 30) / 24, (j - 30) / 27, (k - 28) / 23);
-        data[n] = r < 0.3 ? 4 : r < 0.75 ? 2 : r < 1 ? 3 : 0;
+        const neck = k < 20 && Math.hypot(i - 30, j - 30) < 10;
+        data[n] = r < 0.3 ? 4 : r < 0.75 ? 2 : r < 1 ? 3 : neck ? 507 : 0;
       }
   const affine: Volume['affine'] = [
     [3, 0, 0, 110],
@@ -26,6 +27,7 @@ function head(): Volume {
   ];
   return { data, shape, affine, slope: 1, intercept: 0, valid: null };
 }
+/** Of the brain. */
 const MIDDLE = [110 + 90, -400 + 90, 60 + 84] as const;
 
 describe('a study of a label map', () => {
@@ -34,7 +36,8 @@ describe('a study of a label map', () => {
 
   it('shows its tissues where they are, as its contrasts do', () => {
     const seen = new Set<string>();
-    for (const { volume, contrast } of study.series) {
+    for (const { volume, contrast, acquisition } of study.series) {
+      acquisition.centre.forEach((c, d) => expect(Math.abs(c - MIDDLE[d]!)).toBeLessThan(20));
       const { affine, shape, data } = volume;
       const found: Record<number, number[]> = { 2: [], 4: [] };
       for (let k = 0, n = 0; k < shape[2]; k++)
