@@ -137,7 +137,7 @@ export function demoReport(r: DemoReport): string {
 <p>${r.series.simulated} simulated series of ${r.series.patients} patients and ${r.series.real} real series were read from DICOM and NIfTI,
 de-identified and stored. A 3D image encoder and a text encoder (${(r.parameters / 1e6).toFixed(1)} million parameters together)
 were trained on the simulated patients, less ${r.series.heldOut} series of held-out patients, in ${Math.round(total)} s on this machine, all steps included.
-A minute of training on simulated anatomy shows that the system works; it is not a model for any other use.</p>
+Minutes of training on simulated anatomy show that the system works; what comes of them is not a model for any other use.</p>
 <h2>Time</h2><table><tbody>${r.stages.map(({ name, seconds }) => `<tr><td>${escape(name)}</td><td>${seconds.toFixed(1)} s</td></tr>`).join('')}</tbody></table>
 <h2>What it was trained on</h2><div class="row">${r.gallery.map(({ caption, picture }) => card(picture, escape(caption))).join('')}</div>
 <h2>Training</h2><div class="row">
