@@ -1,5 +1,5 @@
 // Simulated studies as DICOM, for corpora to try things on.
-//   node scripts/simulate.mjs OUT --patients 400 [--seed 7] [--size small] [--series N] [--threads 2]
+//   node scripts/simulate.mjs OUT --patients 400 [--studies 1] [--seed 7] [--size small] [--series N] [--threads 2]
 //   node scripts/simulate.mjs OUT --label-maps FOLDER      heads labelled as FreeSurfer does, a patient each
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     patients: { type: 'string' },
+    studies: { type: 'string', default: '1' },
     seed: { type: 'string', default: '7' },
     size: { type: 'string', default: 'small' },
     series: { type: 'string' },
@@ -31,6 +32,7 @@ const maps =
     .map((name) => join(folder, name));
 const made = await writeCorpus(out, {
   patients: Number(values.patients ?? maps.length),
+  studies: Number(values.studies),
   seed: Number(values.seed),
   size: values.size,
   threads: Number(values.threads),

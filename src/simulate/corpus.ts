@@ -8,8 +8,9 @@ import { simulateStudy, type Size, type StudyOptions } from './study.js';
 import { writeStudy } from './write.js';
 
 export interface CorpusOptions {
-  /** How many patients, one study each. */
   readonly patients: number;
+  /** Studies of each patient; 1 by default. */
+  readonly studies?: number;
   readonly seed: number;
   readonly size?: Size;
   /** Series a study; by default 2 to 4. */
@@ -70,16 +71,23 @@ export async function writeCorpus(dir: string, options: CorpusOptions): Promise<
     );
   }
   const series = options.series ?? (labelMaps && LABEL_MAP_SERIES);
-  const threads = Math.min(options.threads ?? 2, patients);
+  const each = options.studies ?? 1;
+  if (!Number.isInteger(each) || each < 1) {
+    throw new SimulationError(`simulate a corpus: a patient has at least one study, got ${each}`);
+  }
+  const threads = Math.min(options.threads ?? 2, patients * each);
   let [next, studies, written, files] = [0, 0, 0, 0];
   const task = (): WorkerTask | null => {
-    if (next >= patients) return null;
-    const patient = next++;
+    if (next >= patients * each) return null;
+    const [patient, study] = [Math.floor(next / each), next % each];
+    next++;
+    const folder = join(dir, `patient-${String(patient).padStart(5, '0')}`);
     return {
-      dir: join(dir, `patient-${String(patient).padStart(5, '0')}`),
+      dir: each === 1 ? folder : join(folder, `study-${study + 1}`),
       options: {
         seed,
         patient,
+        study,
         ...(options.size !== undefined ? { size: options.size } : {}),
         ...(series !== undefined ? { series } : {}),
       },
@@ -90,7 +98,7 @@ export async function writeCorpus(dir: string, options: CorpusOptions): Promise<
     studies++;
     written += answer.series;
     files += answer.files;
-    onProgress?.(studies, patients);
+    onProgress?.(studies, patients * each);
   };
   signal?.throwIfAborted();
   if (threads === 0) {

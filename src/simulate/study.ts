@@ -63,6 +63,8 @@ export interface StudyOptions {
   readonly seed: number;
   /** Index of the patient, from 0. */
   readonly patient: number;
+  /** Which of the patient's studies: the same person and anatomy, taken another time. 0, the first, unless given. */
+  readonly study?: number;
   /** By default every six patients in a row have the six regions, in random order. */
   readonly region?: Region;
   /** How many series (by default 2 to 4), or what each is like. */
@@ -107,11 +109,12 @@ export function simulateStudy(options: StudyOptions): SimulatedStudy {
   if (!Number.isInteger(index) || index < 0) {
     throw new SimulationError(`simulate a study: the patient is an index from 0 up, got ${index}`);
   }
-  const stream = new Stream(seed, 'patient', index);
-  const patient = drawPatient(seed, index, stream.child('person'));
-  const { labels } = options;
+  const { labels, study = 0 } = options;
+  const person = new Stream(seed, 'patient', index);
+  const patient = drawPatient(seed, index, person.child('person'));
   const region = options.region ?? (labels ? 'head' : regionOf(seed, index));
-  const drawnScene = BUILDERS[region](patient, stream.child('anatomy'));
+  const drawnScene = BUILDERS[region](patient, person.child('anatomy'));
+  const stream = study === 0 ? person : person.child('study', study);
   const scene = labels ? sceneOf(drawnScene, labels) : drawnScene;
   const scanner = drawScanner(stream.child('scanner'));
   const specs = chooseSpecs(options.series, stream.child('choice'));
@@ -137,8 +140,8 @@ export function simulateStudy(options: StudyOptions): SimulatedStudy {
     const findingsText = labels ? '' : findingSentences(seen, scene.normal, words).join(' ');
     const text = `${techniqueSentence(facts, words)} ${findingsText}`.trim();
     const header: MrHeader = {
-      ...baseHeader(patient, scene, scanner, seed, index),
-      seriesUid: newUid(`precess/${seed}/${index}/${region}/series/${n}`),
+      ...baseHeader(patient, scene, scanner, options),
+      seriesUid: newUid(uidName(options, region, `series/${n}`)),
       seriesNumber: n + 2,
       fieldStrengthT: acquisition.tesla,
       seriesDescription: seriesName(protocol, plane, scanner.manufacturer),
@@ -303,8 +306,9 @@ function isSeen(finding: Finding, scene: Scene, seenMm3: Float64Array): boolean 
 
 const SEEN_MM3 = 40;
 
-function baseHeader(patient: Patient, scene: Scene, scanner: Scanner, seed: number, index: number) {
-  const of = (what: string): string => newUid(`precess/${seed}/${index}/${scene.bodyPart}/${what}`);
+function baseHeader(patient: Patient, scene: Scene, scanner: Scanner, options: StudyOptions) {
+  const { patient: index, study = 0 } = options;
+  const of = (what: string): string => newUid(uidName(options, scene.bodyPart, what));
   return {
     patientId: patient.id,
     patientName: patient.name,
@@ -312,13 +316,18 @@ function baseHeader(patient: Patient, scene: Scene, scanner: Scanner, seed: numb
     sex: patient.sex,
     studyUid: of('study'),
     frameOfReferenceUid: of('frame'),
-    studyDate: `2024${String(1 + (index % 12)).padStart(2, '0')}${String(1 + (index % 28)).padStart(2, '0')}`,
+    studyDate: `2024${twoDigits(1 + ((index + study) % 12))}${twoDigits(1 + ((index + study) % 28))}`,
     studyDescription: `MRI ${scene.bodyPartName}`,
     manufacturer: scanner.manufacturer,
     model: scanner.model,
     bodyPart: scene.bodyPart,
   };
 }
+
+const uidName = ({ seed, patient, study = 0 }: StudyOptions, region: string, what: string): string =>
+  `precess/${seed}/${patient}/${region}/${study === 0 ? '' : `study-${study}/`}${what}`;
+
+const twoDigits = (n: number): string => String(n).padStart(2, '0');
 
 function labelVolume(raster: LabelSource, geometry: Geometry): Volume {
   const affine = stackAffine(geometry);

@@ -63,6 +63,19 @@ describe('a study of a label map', () => {
     expect(seen).not.toContain('T1w+C');
   });
 
+  it('is of the same head another time', () => {
+    const options = { seed: 3, patient: 0, size: 'tiny', series: 12, labels } as const;
+    const later = simulateStudy({ ...options, study: 1 });
+    expect(later.patient).toEqual(study.patient);
+    const uids = (of: typeof study) =>
+      of.series.flatMap(({ header }) => [header.studyUid, header.seriesUid, header.frameOfReferenceUid]);
+    expect(uids(later).filter((uid) => uids(study).includes(uid))).toEqual([]);
+    expect(new Set(uids(later)).size).toBe(12 + 2);
+    expect(later.series[0]!.header.studyDate).not.toBe(study.series[0]!.header.studyDate);
+    expect(later.series.map(({ text }) => text)).not.toEqual(study.series.map(({ text }) => text));
+    expect(simulateStudy({ ...options, study: 0 }).series).toEqual(study.series);
+  });
+
   it('says how images were taken, and nothing of what they show', () => {
     expect(study.findings).toEqual([]);
     for (const { text, findingsText, header, bodyPart } of study.series) {
@@ -90,6 +103,10 @@ describe('a corpus of label maps', () => {
     const out = join(dir, 'out');
     expect(await writeCorpus(out, { ...options, patients: 2 })).toMatchObject({ studies: 2, series: 4 });
     expect((await readdir(out)).sort()).toEqual(['patient-00000', 'patient-00001']);
+    const studies = join(dir, 'studies');
+    expect(await writeCorpus(studies, { ...options, patients: 2, studies: 2 })).toMatchObject({ studies: 4 });
+    expect((await readdir(join(studies, 'patient-00001'))).sort()).toEqual(['study-1', 'study-2']);
+    await expect(writeCorpus(out, { ...options, patients: 2, studies: 0 })).rejects.toThrow(/got 0/);
     await expect(writeCorpus(out, { ...options, patients: 3 })).rejects.toThrow(
       /each label map is one patient/,
     );
