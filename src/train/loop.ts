@@ -66,7 +66,7 @@ export interface Objective {
   readonly parts?: number;
   /** What of the flat weights becomes the model file: the teacher where there is one. */
   model(weights: Float32Array, step: number): ModelFile;
-  /** Measures of the present weights on held-out data, logged every `probeEvery` steps. */
+  /** Measures of the present weights on held-out data, logged after the first step, every `probeEvery` steps and the last. */
   readonly probe?: (device: Device, weights: DeviceBuffer) => Promise<Record<string, number>>;
   /** Maps of a few images by the present weights, kept with each probe. */
   readonly maps?: (device: Device, weights: DeviceBuffer) => Promise<SeriesMap[]>;
@@ -256,7 +256,8 @@ async function trainFrom(
       const seconds = (performance.now() - began) / 1000;
       stopped = tally.at(-1)! > 0;
       if (log) {
-        const probing = step % options.probeEvery === 0;
+        // The first step's learning rate is next to nothing: a curve of probes starts with the untrained encoder.
+        const probing = step % options.probeEvery === 0 || step === 1;
         const weights = state.teacher ?? state.params;
         const probe =
           objective.probe && (probing || step === steps) ? await objective.probe(device, weights) : {};

@@ -14,7 +14,8 @@ import type { VolumeCache } from './loader.js';
 const FIELDS = ['bodyPart', 'contrast', 'plane'] as const;
 const ROWS = 8;
 const TOKENS = 128;
-const MOST = 96;
+/** Series on either side, unless said. */
+const MOST = 192;
 
 /**
  * Accuracy of a k-nearest-neighbour vote: of each query vector, the label most common (by summed cosine) among its `k`
@@ -49,7 +50,7 @@ const dot = (a: Float32Array, b: Float32Array): number => {
 };
 
 /**
- * A probe over up to {@link MOST} training series (references) and as many held-out ones (queries), for the fields
+ * A probe over up to `most` training series (references) and as many held-out ones (queries), for the fields
  * body part, contrast and plane. Tokens are cut once; each call runs the image encoder on the weights given.
  */
 export function knnProbe(
@@ -58,11 +59,12 @@ export function knnProbe(
   cache: VolumeCache,
   training: readonly Series[],
   heldOut: readonly Series[],
+  most = MOST,
 ): (device: Device, weights: DeviceBuffer) => Promise<Record<string, number>> {
   let cut: Promise<{ series: Series; tokens: TokenSet }[][]> | null = null;
   let program: Promise<Program> | null = null;
   const evenly = (all: readonly Series[]): Series[] =>
-    all.filter((_, n) => Math.floor((n * MOST) / all.length) !== Math.floor(((n - 1) * MOST) / all.length));
+    all.filter((_, n) => Math.floor((n * most) / all.length) !== Math.floor(((n - 1) * most) / all.length));
   const cutAll = (lists: Series[][]): Promise<{ series: Series; tokens: TokenSet }[][]> =>
     Promise.all(
       lists.map(async (list) => {

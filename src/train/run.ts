@@ -71,6 +71,8 @@ export interface RunOptions {
   readonly heldOut?: number;
   readonly checkpointEvery?: number;
   readonly probeEvery?: number;
+  /** Most series on either side of the probe. */
+  readonly probeSeries?: number;
   readonly threads?: number;
   readonly device?: DeviceKind;
   /** float16 multiplies halves, with loss scaling: for GPUs. float32 unless given. */
@@ -289,7 +291,7 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
       tensors: namedTensors(params, weights, words ? ['image.', 'text.', 'align.'] : ['image.']),
     }),
     ...(split.heldOut.length > 0 && {
-      probe: knnProbe(params, config, cache, split.training, split.heldOut),
+      probe: knnProbe(params, config, cache, split.training, split.heldOut, options.probeSeries),
     }),
     maps: mapProbe(params, config, cache, split.training),
   };
@@ -438,7 +440,7 @@ async function alignWith(
       tensors: namedTensors(params, weights, ['image.', 'text.', 'align.']),
     }),
     ...(split.heldOut.length > 0 && {
-      probe: knnProbe(params, config, cache, split.training, split.heldOut),
+      probe: knnProbe(params, config, cache, split.training, split.heldOut, options.probeSeries),
     }),
     maps: mapProbe(params, config, cache, split.training),
   };

@@ -169,7 +169,7 @@ describe('a run', () => {
     };
     await pretrain({ ...options, steps: 4 });
     const maps = await readMaps(run);
-    expect(maps.map(({ step }) => step)).toEqual([2, 4]);
+    expect(maps.map(({ step }) => step)).toEqual([1, 2, 4]);
     for (const { series: shown } of maps) {
       expect(shown.map(({ id, plane }) => [id, plane])).toEqual([
         ['se-0', 'axial'],
@@ -200,7 +200,7 @@ describe('a run', () => {
     const before = readFileSync(join(run, 'maps.jsonl'), 'utf8');
     rmSync(join(run, 'checkpoints', 'step-00000004'), { recursive: true });
     await pretrain({ ...options, steps: 4, resume: true });
-    expect((await readMaps(run)).map(({ step }) => step)).toEqual([2, 4]);
+    expect((await readMaps(run)).map(({ step }) => step)).toEqual([1, 2, 4]);
     expect(readFileSync(join(run, 'maps.jsonl'), 'utf8')).toBe(before);
   });
 });

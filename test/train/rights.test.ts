@@ -220,15 +220,17 @@ describe('training and rights', () => {
     for (const id of corpus.read) expect(may.map((one) => one.id)).toContain(id);
   });
 
-  it('probes only with held-out series that may be evaluated', async () => {
-    const probed = async (use: string[], run: string): Promise<string[]> => {
+  it('probes first, as often as asked and last, only with held-out series that may be evaluated', async () => {
+    const probed = async (use: string[], run: string): Promise<number[]> => {
       const corpus = corpusOf([1, 2, 3, 4, 5, 6, 7, 8].map((n) => series(n, { use })));
-      const names = new Set<string>();
-      const onStep = (metrics: object): void => Object.keys(metrics).forEach((name) => names.add(name));
-      await pretrain({ ...options(corpus, run), recipe, onStep });
-      return [...names].filter((name) => name.startsWith('knn.'));
+      const steps: number[] = [];
+      const onStep = (metrics: object & { step: number }): void => {
+        if ('knn.plane' in metrics) steps.push(metrics.step);
+      };
+      await pretrain({ ...options(corpus, run), steps: 5, probeEvery: 3, recipe, onStep });
+      return steps;
     };
-    expect(await probed(['train', 'evaluate'], 'probed')).toContain('knn.plane');
+    expect(await probed(['train', 'evaluate'], 'probed')).toEqual([1, 3, 5]);
     expect(await probed(['train'], 'unprobed')).toEqual([]);
   });
 });
