@@ -34,6 +34,7 @@ interface Options {
   readonly seed: number;
   readonly heldOut: number;
   readonly batch: number;
+  readonly reuse?: number;
   readonly window?: readonly [number, number, number];
   readonly spacing: readonly [number, number];
   readonly patchMm?: number;
@@ -98,6 +99,11 @@ export function registerFitSegment(fit: Command): void {
     .option('--seed <n>', 'seed of weights, windows and held-out patients', wholeNumber('--seed', 0), 0)
     .option('--held-out <share>', 'share of patients to measure on', decimal('--held-out', 0, 0.9), 0.2)
     .option('--batch <n>', 'windows a step', wholeNumber('--batch', 1, 64), 2)
+    .option(
+      '--reuse <n>',
+      'windows that are cut from an image before it leaves for another',
+      wholeNumber('--reuse', 1),
+    )
     .option('--window <i,j,k>', 'voxels of a window, multiples of 8', numbers('--window', 3, '40,40,40'))
     .option(
       '--spacing <mm,mm>',
@@ -178,6 +184,7 @@ async function fitSegment(options: Options): Promise<void> {
       signal: stop.signal,
       ...(from && { from }),
       ...(options.window && { side: options.window }),
+      ...(options.reuse !== undefined && { reuse: options.reuse }),
       ...(options.patchMm !== undefined && { patchMm: options.patchMm }),
       ...(options.maxTokens !== undefined && { maxTokens: options.maxTokens }),
       ...(options.learningRate !== undefined && { learningRate: options.learningRate }),

@@ -23,12 +23,14 @@ export interface DecoderConfig {
   readonly channels: readonly [number, number, number];
   /** Features of a single voxel, from which labels are told and which clicks compare. */
   readonly voxelFeatures: number;
+  /** Layers of that width on each voxel by itself, before labels are told. */
+  readonly voxelLayers: number;
   /** Width of the encoder's tokens, and of what the decoder makes of them. */
   readonly embedDim: number;
   readonly tokenWidth: number;
 }
 
-export const DECODER = { channels: [24, 48, 64], voxelFeatures: 12, tokenWidth: 64 } as const;
+export const DECODER = { channels: [24, 48, 64], voxelFeatures: 24, voxelLayers: 1, tokenWidth: 64 } as const;
 
 /** Channels of what a window shows of a block: its voxels, their measured share, and the spacing. */
 const SEEN = 12;
@@ -107,7 +109,9 @@ export function segmentDecoder(scope: Scope, config: DecoderConfig, input: Windo
   // What was measured joins in again: a voxel's own intensity is half of what tells its tissue.
   const blocks = transpose(reshape(concat([back, seen], 1), [b, c1 + SEEN, d * h * w]), [0, 2, 1]);
   const voxels = linear(scope.child('voxels'), blocks, 8 * size, { init: he(c1 + SEEN) });
-  const features = gelu(reshape(voxels, [b, 8 * d * h * w, size]));
+  let features = gelu(reshape(voxels, [b, 8 * d * h * w, size]));
+  for (let n = 1; n <= config.voxelLayers; n++)
+    features = gelu(linear(scope.child(`voxels${n}`), features, size, { init: he(size) }));
   return {
     logits: linear(scope.child('labels'), features, config.labels, { init: { normal: 0.2 } }),
     features,

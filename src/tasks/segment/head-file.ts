@@ -23,6 +23,8 @@ const metadataSchema = z.object({
     labels: count,
     channels: z.tuple([count, count, count]),
     voxelFeatures: count,
+    /** Heads from before there were any do not say so. */
+    voxelLayers: z.number().int().min(0).default(0),
     embedDim: count,
     tokenWidth: count,
   }),

@@ -1,5 +1,5 @@
 /** Learning from maps alone, on with what was learnt, and labels of whole images. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -7,9 +7,10 @@ import { parseRights } from '../../../src/corpus/rights.js';
 import { diceByLabel } from '../../../src/evaluate/overlap.js';
 import { writeModel } from '../../../src/models/model-file.js';
 import { newModel } from '../../../src/models/new-model.js';
+import { readSafetensors, writeSafetensors } from '../../../src/models/safetensors.js';
 import { modelConfig } from '../../../src/models/sizes.js';
 import { fitSegment, type FitOptions } from '../../../src/tasks/segment/fit.js';
-import { readSegmentHead, writeSegmentHead } from '../../../src/tasks/segment/head-file.js';
+import { readSegmentHead, SEGMENT_FILE, writeSegmentHead } from '../../../src/tasks/segment/head-file.js';
 import { labelTable, numbersIn } from '../../../src/tasks/segment/labels.js';
 import { segmentImage } from '../../../src/tasks/segment/image.js';
 import { nearestNumbers } from '../../../src/tasks/segment/scene.js';
@@ -165,6 +166,25 @@ describe('a head', () => {
     const tuned = head.model.tensors.get('image.blocks.0.mlp.fc1.weight')!.data;
     expect(tuned).not.toEqual(model.tensors.get('image.blocks.0.mlp.fc1.weight')!.data);
     expect(head.model.provenance.runs.map(({ kind }) => kind)).toEqual(['fit segment', 'fit segment']);
+  });
+
+  it('of an earlier version has no layers on single voxels', async () => {
+    const head = await readSegmentHead(join(dir, 'toy'));
+    expect(head.decoder.voxelLayers).toBe(1);
+    const old = join(dir, 'old');
+    await cp(join(dir, 'toy'), old, { recursive: true });
+    const { tensors, metadata } = await readSafetensors(join(old, SEGMENT_FILE));
+    const { decoder, ...rest } = JSON.parse(metadata['precess-segment']!) as { decoder: object };
+    const before = { ...rest, decoder: { ...decoder, voxelLayers: undefined } };
+    await writeSafetensors(
+      join(old, SEGMENT_FILE),
+      [...tensors.values()].filter(({ name }) => !name.startsWith('segment.voxels1.')),
+      { 'precess-segment': JSON.stringify(before) },
+    );
+    const read = await readSegmentHead(old);
+    expect(read.decoder).toEqual({ ...head.decoder, voxelLayers: 0 });
+    const segmenter = await Segmenter.open(read, { threads: 1 });
+    await segmenter.close();
   });
 
   it('is refused with an encoder of another size', async () => {

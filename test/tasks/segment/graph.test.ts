@@ -84,7 +84,7 @@ describe('losses agree with MONAI', () => {
 });
 
 interface Reference {
-  readonly sizes: Record<'B' | 'L' | 'D' | 'W' | 'VF' | 'N', number> & {
+  readonly sizes: Record<'B' | 'L' | 'D' | 'W' | 'VF' | 'VL' | 'N', number> & {
     channels: [number, number, number];
     blocks: [number, number, number];
   };
@@ -96,8 +96,15 @@ interface Reference {
 
 describe('the decoder', () => {
   const reference = fixture('segment-decoder') as Reference;
-  const { B, L, D, W, VF, N, channels, blocks } = reference.sizes;
-  const config: DecoderConfig = { labels: L, channels, voxelFeatures: VF, embedDim: D, tokenWidth: W };
+  const { B, L, D, W, VF, VL, N, channels, blocks } = reference.sizes;
+  const config: DecoderConfig = {
+    labels: L,
+    channels,
+    voxelFeatures: VF,
+    voxelLayers: VL,
+    embedDim: D,
+    tokenWidth: W,
+  };
   const build = (graph: Graph, scope: Parameters<typeof segmentDecoder>[0]) => {
     const tokens = graph.input('window.tokens', 'float32', [B, N, D]);
     return segmentDecoder(scope, config, { ...windowInputs(graph, B, blocks, N), tokens });
