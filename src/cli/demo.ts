@@ -9,13 +9,15 @@ import type { Retrieval } from '../evaluate/retrieval.js';
 import type { StepMetrics } from '../train/loop.js';
 import type { RunOptions } from '../train/run.js';
 import type { DemoReport } from './demo-report.js';
-import { Interrupted, interruption, log, printJson, progress, wholeNumber } from './shared.js';
+import { MODEL_SIZES } from '../models/sizes.js';
+import { Interrupted, interruption, log, oneOf, printJson, progress, wholeNumber } from './shared.js';
 
 interface Flags {
   out: string;
   patients: number;
   pretrainSteps: number;
   alignSteps: number;
+  size: string;
   seed: number;
   data?: string;
   threads?: number;
@@ -64,6 +66,7 @@ export function registerDemo(program: Command): void {
     .option('--patients <n>', 'simulated patients', wholeNumber('--patients', 12), 170)
     .option('--pretrain-steps <n>', 'steps of pretraining', wholeNumber('--pretrain-steps', 1), 40)
     .option('--align-steps <n>', 'steps of alignment', wholeNumber('--align-steps', 1), 220)
+    .option('--size <name>', `size of the model: ${MODEL_SIZES.join(', ')}`, oneOf('--size', MODEL_SIZES), 'nano')
     .option('--seed <n>', 'seed of patients, weights and order', wholeNumber('--seed', 0), 1)
     .option(
       '--data <dir>',
@@ -170,7 +173,7 @@ async function demo(flags: Flags, signal: AbortSignal): Promise<void> {
       return {
         corpus,
         run: at(`runs/${kind}`),
-        size: 'nano',
+        size: flags.size,
         steps,
         batch: kind === 'pretrain' ? PRETRAIN_BATCH : ALIGN_BATCH,
         seed: flags.seed,
@@ -200,7 +203,7 @@ async function demo(flags: Flags, signal: AbortSignal): Promise<void> {
     } as const;
     const recipe = { ...ALIGN, view };
     const asked = await heldOutSeries(corpus, flags.seed);
-    const measure = await retrievalOn(corpus, asked, flags.threads);
+    const measure = await retrievalOn(corpus, asked, flags);
 
     const before = await stages.run(
       `Measure retrieval on ${asked.length} held-out series before training`,
@@ -315,13 +318,13 @@ async function heldOutSeries(corpus: Corpus, seed: number): Promise<Series[]> {
 }
 
 /** Retrieval both ways over `asked`; tokens are cut once for all the models that are measured. */
-async function retrievalOn(corpus: Corpus, asked: readonly Series[], threads: number | undefined) {
+async function retrievalOn(corpus: Corpus, asked: readonly Series[], { size, threads }: Flags) {
   const { Encoder, tokensFor } = await import('../models/encoder.js');
   const { modelConfig } = await import('../models/sizes.js');
   const { retrieval } = await import('../evaluate/retrieval.js');
   const { clausesOf, truePairs } = await import('../train/align.js');
   const { Prepared } = await import('../volume/tokens.js');
-  const { samples } = modelConfig('nano');
+  const { samples } = modelConfig(size);
   const texts = asked.map(({ text }) => text);
   const truth = truePairs(texts, texts.map(clausesOf));
   /** Whether everything that text `t` says is true of image `i`. */

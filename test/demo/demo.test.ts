@@ -11,8 +11,8 @@ import type { Volume } from '../../src/volume/volume.js';
 import { dataDir, skipped } from '../data.js';
 import { otherAxes, otherSpacing, padded, withoutSlices } from './invariance.js';
 
-// The demo as a new user runs it, once, with fewer patients and steps; what it leaves is examined below.
-const SMALL = ['--patients', '80', '--pretrain-steps', '3', '--align-steps', '100'];
+// The demo as a new user runs it, once, with a smaller model, fewer patients and steps; what it leaves is examined below.
+const SMALL = ['--size', 'pico', '--patients', '80', '--pretrain-steps', '3', '--align-steps', '100'];
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const out = mkdtempSync(join(tmpdir(), 'precess-demo-'));
 const model = join(out, 'runs/align');
