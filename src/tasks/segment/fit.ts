@@ -149,6 +149,7 @@ export async function fitSegment(source: SceneSource, options: FitOptions): Prom
       patchMm,
       maxTokens,
       step: result.step,
+      mirrors: source.mirrors,
       heldOut: null,
       tensors: slicesOf(params, weights, 'segment.'),
       model: { ...tunedModel(model, params, weights), provenance },

@@ -34,6 +34,8 @@ const metadataSchema = z.object({
   patchMm: z.number().positive(),
   maxTokens: count,
   step: z.number().int(),
+  /** Heads from before it was asked were taught in mirrors. */
+  mirrors: z.boolean().default(true),
   /** Mean Dice of each label over images of held-out patients; null where none had it. */
   heldOut: z
     .object({
@@ -55,6 +57,8 @@ export interface SegmentHead {
   readonly patchMm: number;
   readonly maxTokens: number;
   readonly step: number;
+  /** Whether it was taught in mirrors as well; where a side of the body matters, it was not. */
+  readonly mirrors: boolean;
   readonly heldOut: z.infer<typeof metadataSchema>['heldOut'];
   /** The weights, named `segment.…`. */
   readonly tensors: ReadonlyMap<string, NamedTensor>;
@@ -64,7 +68,8 @@ export interface SegmentHead {
 
 /** Writes a head into `folder`, which is made where it is missing. */
 export async function writeSegmentHead(folder: string, head: SegmentHead): Promise<void> {
-  const { labels, decoder, side: window, finestMm, patchMm, maxTokens, step, heldOut, tensors, model } = head;
+  const { labels, decoder, side: window, finestMm, patchMm, maxTokens, step, heldOut, mirrors } = head;
+  const { tensors, model } = head;
   const from = (number: number): number[] =>
     [...labels.numberOf].flatMap(([value, of]) => (of === number ? [value] : []));
   const metadata: z.infer<typeof metadataSchema> = {
@@ -77,6 +82,7 @@ export async function writeSegmentHead(folder: string, head: SegmentHead): Promi
     patchMm,
     maxTokens,
     step,
+    mirrors,
     heldOut,
   };
   await mkdir(folder, { recursive: true });

@@ -156,8 +156,8 @@ export class Segmenter {
   }
 
   private async members(image: SegmentImage, volume: Volume, count: number): Promise<Member[]> {
-    const { patchMm, maxTokens, labels } = this.head;
-    const mirror = mirrored(labels.names);
+    const { patchMm, maxTokens, labels, mirrors } = this.head;
+    const mirror = mirrors ? mirrored(labels.names) : null;
     const samples = this.encoder.config.samples;
     let reflected: SegmentImage | null = null;
     const members: Member[] = [];

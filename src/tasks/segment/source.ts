@@ -9,6 +9,7 @@ import { type CaseFiles, maskOn, onlyVolume } from './cases.js';
 import { mirrorImage, segmentImage } from './image.js';
 import { type LabelTable, mirrored, numbersOf, valuesOf } from './labels.js';
 import { makeScene, pooledNumbers, type Scene, type Tokens } from './scene.js';
+import { liesAlike } from './symmetry.js';
 import { anatomyOf, synthesize, type Anatomy, type SynthesisOptions } from './synthesis.js';
 
 /** Makes the image and the truth of a scene. */
@@ -17,6 +18,8 @@ export interface SceneSource {
   readonly ids: readonly string[];
   /** What else decides the scenes: a run is resumed only with the same. */
   readonly recipe?: Readonly<Record<string, unknown>>;
+  /** Whether some images are shown in a mirror, so that a head may look into one as well. */
+  readonly mirrors: boolean;
   draw(index: number): { image: Scene['image']; numbers: Uint8Array };
 }
 
@@ -46,12 +49,21 @@ export async function synthesisSource(
     anatomies.push(anatomy);
     ids.push(contentId('lm', anatomy.map));
   }
+  const mirrors = liesAlike(
+    options.table.names,
+    anatomies.map(({ map, numbers }) => ({ grid: map, numbers })),
+  );
   return {
     ids,
     anatomies,
+    mirrors,
     recipe: { contrasts: options.contrasts, spacingMm: options.spacingMm },
     draw: (index) =>
-      synthesize(anatomies[caseOf(files.length, seed, index)]!, options, new Random(seed, 0x5c3, index)),
+      synthesize(
+        anatomies[caseOf(files.length, seed, index)]!,
+        { ...options, mirrors },
+        new Random(seed, 0x5c3, index),
+      ),
   };
 }
 
@@ -83,7 +95,7 @@ export async function readPairs(
   return { pairs, ids };
 }
 
-/** Given images with changes of contrast and noise, and in a mirror where no label has a side of its own. */
+/** Given images with changes of contrast and noise, and in a mirror where labels lie alike on both sides. */
 export function pairSource(
   pairs: readonly Pair[],
   ids: readonly string[],
@@ -91,9 +103,14 @@ export function pairSource(
   finestMm: number,
   seed: number,
 ): SceneSource {
-  const mirror = mirrored(table.names);
+  const mirrors = liesAlike(
+    table.names,
+    pairs.map(({ volume, numbers }) => ({ grid: volume, numbers })),
+  );
+  const mirror = mirrors ? mirrored(table.names) : null;
   return {
     ids,
+    mirrors,
     draw(index) {
       const { volume, numbers } = pairs[caseOf(pairs.length, seed, index)]!;
       const random = new Random(seed, 0x9a1, index);

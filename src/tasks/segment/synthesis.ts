@@ -34,6 +34,8 @@ export interface SynthesisOptions {
   readonly table: LabelTable;
   /** Voxel sizes from, to; the finest is also what finer images are averaged to. */
   readonly spacingMm: readonly [number, number];
+  /** Whether half of the images show the anatomy in a mirror; true unless said, where sides have their partners. */
+  readonly mirrors?: boolean;
 }
 
 /** Share of images in which tissues have signals of their own instead of a sequence's (Billot et al. 2023). */
@@ -118,7 +120,7 @@ export function synthesize(
   options: SynthesisOptions,
   random: Random,
 ): { image: SegmentImage; numbers: Uint8Array } {
-  const mirror = mirrored(options.table.names);
+  const mirror = options.mirrors === false ? null : mirrored(options.table.names);
   const flip = mirror !== null && random.chance(0.5);
   const scale = [0, 1, 2].map(() => random.uniform(0.88, 1.12)) as [number, number, number];
   if (flip) scale[0] = -scale[0];

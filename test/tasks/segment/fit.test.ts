@@ -30,6 +30,7 @@ const anatomies = [0, 1, 3, 6].map((n) => anatomyOf(toyMap(n), options, `map ${n
 // T2-weighted all of them, and a few images again and again, so that little has to be learnt.
 const drawn = new Map<number, ReturnType<SceneSource['draw']>>();
 const source: SceneSource = {
+  mirrors: true,
   ids: ['lm-0', 'lm-1', 'lm-3', 'lm-6'],
   draw(index) {
     const n = index % 8;

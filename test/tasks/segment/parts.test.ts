@@ -1,4 +1,7 @@
 /** The parts around the decoder: labels, windows, reading of tokens, blending, clicks. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Graph, gradients, mul, reduceSum } from '../../../src/graph/index.js';
 import {
@@ -9,20 +12,33 @@ import {
   withClicks,
 } from '../../../src/models/segment-clicks.js';
 import { Params } from '../../../src/nn/index.js';
+import { FREESURFER_TISSUES, TOTALSEGMENTATOR_TISSUES } from '../../../src/simulate/index.js';
 import { openDevice, type Device } from '../../../src/runtime/index.js';
 import { Blend, finishedNumbers, gaussian, windowStarts } from '../../../src/tasks/segment/blend.js';
-import { heldOutPatients, maskOn } from '../../../src/tasks/segment/cases.js';
+import { heldOutPatients, maskOn, onlyVolume } from '../../../src/tasks/segment/cases.js';
 import { sceneOf } from '../../../src/tasks/segment/fit.js';
 import { segmentImage, TokenLattice } from '../../../src/tasks/segment/image.js';
-import { labelTable, mirrored, numbersIn, numbersOf, valuesOf } from '../../../src/tasks/segment/labels.js';
+import {
+  labelTable,
+  mirrored,
+  numbersIn,
+  numbersOf,
+  readLabelTable,
+  valuesOf,
+} from '../../../src/tasks/segment/labels.js';
 import { pooledNumbers } from '../../../src/tasks/segment/scene.js';
+import { pairSource } from '../../../src/tasks/segment/source.js';
+import { liesAlike } from '../../../src/tasks/segment/symmetry.js';
 import { CONTRASTS, synthesize, synthesizeAs, anatomyOf } from '../../../src/tasks/segment/synthesis.js';
 import { eachInside, orderOf, readOf, windowFeeds } from '../../../src/tasks/segment/window.js';
 import { scalingAffine } from '../../../src/volume/affine.js';
 import { reorient } from '../../../src/volume/orientation.js';
 import { Random } from '../../../src/volume/random.js';
 import type { Vec3, Volume } from '../../../src/volume/volume.js';
+import { dataDir, skipped } from '../../data.js';
 import { TOY_TABLE, TOY_TISSUES, toyMap } from './toy.js';
+
+const MAPS = join(dataDir() ?? '', 'label-maps');
 
 const volumeOf = (shape: Vec3, value: (i: number, j: number, k: number) => number, mm = 2): Volume => ({
   data: Float32Array.from({ length: shape[0] * shape[1] * shape[2] }, (_, n) =>
@@ -58,6 +74,58 @@ describe('labels', () => {
     expect(mirrored(['background', 'left lung'])).toBeNull();
     expect(mirrored(['background', 'lateral ventricle'])).toEqual([0, 1]);
   });
+});
+
+describe('mirrors', () => {
+  const names = (table: typeof TOY_TABLE): string[] => [...table.names];
+  /** A row of voxels across the body, 2 mm apart and about x = 0, with a label from one place to another. */
+  const row = (...parts: readonly (readonly [number, number])[]) => {
+    const map = volumeOf([50, 1, 1], (i) => parts.findIndex(([a, b]) => i >= a && i <= b) + 1);
+    const affine: Volume['affine'] = [[2, 0, 0, -49], map.affine[1], map.affine[2], map.affine[3]];
+    return { grid: { ...map, affine }, numbers: Uint8Array.from(map.data) };
+  };
+
+  it('are for what lies alike on both sides', () => {
+    expect(liesAlike(['background', 'cord'], [row([23, 27])])).toBe(true);
+    expect(liesAlike(['background', 'liver'], [row([30, 45])])).toBe(false);
+    // Stored the other way round, it is on the same side.
+    const { grid, numbers } = row([30, 45]);
+    const turned = { ...grid, affine: grid.affine.map((r, d) => (d === 0 ? [-2, 0, 0, 49] : r)) as never };
+    expect(liesAlike(['background', 'liver'], [{ grid: turned, numbers }])).toBe(false);
+    // Lesions of several people, here and there.
+    expect(liesAlike(['background', 'lesion'], [row([30, 45]), row([5, 18])])).toBe(true);
+    expect(liesAlike(['background', 'left kidney', 'right kidney'], [row([5, 10], [39, 44])])).toBe(true);
+    expect(liesAlike(['background', 'left kidney', 'right kidney'], [row([5, 10], [26, 30])])).toBe(false);
+    expect(liesAlike(['background', 'left kidney'], [row([5, 10])])).toBe(false);
+  });
+
+  it('are kept from anatomies with a side', () => {
+    const map = toyMap(0);
+    const pairs = [{ volume: map, numbers: numbersOf(map, TOY_TABLE) }];
+    const source = pairSource(pairs, ['im-1'], TOY_TABLE, 3, 0);
+    expect(source.mirrors).toBe(false);
+    for (let n = 0; n < 8; n++)
+      expect(Buffer.compare(source.draw(n).numbers, pairs[0]!.numbers), `draw ${n}`).toBe(0);
+    expect(liesAlike(names(TOY_TABLE), [{ grid: map, numbers: pairs[0]!.numbers }])).toBe(false);
+  });
+
+  it.skipIf(skipped(!existsSync(MAPS), 'the label maps of the shared data are not there'))(
+    'are used for real brains, and not for a real trunk',
+    async () => {
+      const lies = async (map: string, labels: string): Promise<boolean> => {
+        const table = await readLabelTable(
+          fileURLToPath(new URL(`../../../configs/${labels}`, import.meta.url)),
+        );
+        const grid = await onlyVolume(join(MAPS, map));
+        const tissues = labels.includes('brain') ? FREESURFER_TISSUES : TOTALSEGMENTATOR_TISSUES;
+        const cut = anatomyOf(grid, { table, tissues, spacingMm: [2, 3], contrasts: CONTRASTS }, map);
+        return liesAlike(table.names, [{ grid: cut.map, numbers: cut.numbers }]);
+      };
+      for (const n of ['01', '07', '16'])
+        expect(await lies(`brain-synthseg/training_seg_${n}.nii.gz`, 'labels-brain.json')).toBe(true);
+      expect(await lies('body-totalseg/example_seg.nii.gz', 'labels-organs.json')).toBe(false);
+    },
+  );
 });
 
 describe('cases', () => {
