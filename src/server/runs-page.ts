@@ -65,6 +65,10 @@ function dataOf(name, runs) {
   return [x, ...values.map((map) => x.map((step) => map.get(step) ?? null))];
 }
 
+const short = (value) => Number(value.toPrecision(4)).toLocaleString(undefined, { maximumSignificantDigits: 4 });
+/** No accuracy is below 0 or above 1. */
+const ofShares = (_, low, high) => [Math.max(0, low - 0.02), Math.min(1, high + 0.02)];
+
 function draw(runs) {
   for (const name of names()) {
     const data = dataOf(name, runs);
@@ -78,12 +82,14 @@ function draw(runs) {
       chart = new uPlot({
         width: Math.max(320, section.clientWidth - 24),
         height: 210,
-        scales: { x: { time: false } },
-        axes: [{}, { size: 62 }],
+        scales: { x: { time: false }, y: name.startsWith('knn.') ? { range: ofShares } : {} },
+        // The chart's own numbers have three decimals, which learning rates do not show in.
+        axes: [{}, { size: 62, values: (_, ticks) => ticks.map(short) }],
         series: [
           { label: 'step' },
           ...runs.map((run, n) => ({
             label: run.name,
+            value: (_, value) => (value === null ? '--' : short(value)),
             stroke: COLOURS[n % COLOURS.length],
             width: 1.5,
             spanGaps: true,
