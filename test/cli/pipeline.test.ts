@@ -93,7 +93,12 @@ describe('precess from ingest to search', () => {
     );
     expect(aligned).toMatchObject({ run: model, step: 3 });
     for (const run of [pre, model])
-      expect((await readdir(run)).sort()).toEqual(['checkpoints', 'config.json', 'metrics.jsonl']);
+      expect((await readdir(run)).sort()).toEqual([
+        'checkpoints',
+        'config.json',
+        'maps.jsonl',
+        'metrics.jsonl',
+      ]);
     const indexed = await json('index', '--corpus', corpus, '--model', model, '--threads', '1');
     expect(indexed).toMatchObject({ indexed: IN_ALL });
   });
