@@ -66,7 +66,12 @@ export function registerDemo(program: Command): void {
     .option('--patients <n>', 'simulated patients', wholeNumber('--patients', 12), 170)
     .option('--pretrain-steps <n>', 'steps of pretraining', wholeNumber('--pretrain-steps', 1), 40)
     .option('--align-steps <n>', 'steps of alignment', wholeNumber('--align-steps', 1), 220)
-    .option('--size <name>', `size of the model: ${MODEL_SIZES.join(', ')}`, oneOf('--size', MODEL_SIZES), 'nano')
+    .option(
+      '--size <name>',
+      `size of the model: ${MODEL_SIZES.join(', ')}`,
+      oneOf('--size', MODEL_SIZES),
+      'nano',
+    )
     .option('--seed <n>', 'seed of patients, weights and order', wholeNumber('--seed', 0), 1)
     .option(
       '--data <dir>',
