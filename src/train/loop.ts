@@ -256,7 +256,7 @@ async function trainFrom(
       const seconds = (performance.now() - began) / 1000;
       stopped = tally.at(-1)! > 0;
       if (log) {
-        // The first step's learning rate is next to nothing: a curve of probes starts with the untrained encoder.
+        // In all but short runs the first learning rate is next to nothing: a curve of probes starts with the untrained encoder.
         const probing = step % options.probeEvery === 0 || step === 1;
         const weights = state.teacher ?? state.params;
         const probe =
