@@ -9,8 +9,6 @@ import { ALIGN, alignBatch, alignParams, alignStep, type AlignRecipe } from './a
 import { threadsPerRank } from './job.js';
 import { shareOf } from './loader.js';
 import { train, type Objective, type TrainResult } from './loop.js';
-import { mapProbe } from './maps.js';
-import { knnProbe } from './probe.js';
 import { provenanceOf } from './provenance.js';
 import {
   byPatient,
@@ -19,6 +17,7 @@ import {
   loopOptions,
   namedTensors,
   sharing,
+  watching,
   withTexts,
   wordsOf,
   type RunOptions,
@@ -95,10 +94,7 @@ async function alignWith(
       provenance,
       tensors: namedTensors(params, weights, ['image.', 'text.', 'align.']),
     }),
-    ...(split.heldOut.length > 0 && {
-      probe: knnProbe(params, config, cache, split.training, split.heldOut, options.probeSeries),
-    }),
-    maps: mapProbe(params, config, cache, split.training),
+    ...watching(params, config, cache, split, options),
   };
   const loop = await loopOptions(options, settings, provenance, [1, 1], split.training.length);
   return train(objective, {

@@ -7,12 +7,15 @@ import type { Precision } from '../graph/index.js';
 import { SingleProcess, type Communicator } from '../mpi/index.js';
 import type { Provenance } from '../models/provenance.js';
 import type { NamedTensor } from '../models/safetensors.js';
+import type { ModelConfig } from '../models/sizes.js';
 import type { Params } from '../nn/index.js';
 import type { DeviceKind } from '../runtime/index.js';
 import { TextTokenizer, trainWordPiece } from '../text/tokenizer.js';
 import { threadsPerRank } from './job.js';
 import { DEFAULT_MEMORY, shareOf, TrainError, VolumeCache, type VolumeSource } from './loader.js';
-import type { EpochSummary, StepMetrics } from './loop.js';
+import type { EpochSummary, Objective, StepMetrics } from './loop.js';
+import { mapProbe } from './maps.js';
+import { knnProbe } from './probe.js';
 import { registerWith } from './provenance.js';
 
 /** What training needs of a corpus. */
@@ -200,6 +203,18 @@ export async function loopOptions(
 
 export const cacheOf = (options: RunOptions): VolumeCache =>
   new VolumeCache(options.corpus, options.cacheBytes ?? DEFAULT_MEMORY, options.warn ?? (() => undefined));
+
+/** What is watched while a run learns: the kNN probe where patients are held out, and maps of a few images. */
+export const watching = (
+  params: Params,
+  config: ModelConfig,
+  cache: VolumeCache,
+  { training, heldOut }: Split,
+  { probeSeries }: RunOptions,
+): Pick<Objective, 'probe' | 'maps'> => ({
+  ...(heldOut.length > 0 && { probe: knnProbe(params, config, cache, training, heldOut, probeSeries) }),
+  maps: mapProbe(params, config, cache, training),
+});
 
 /** The series that have a text. @throws TrainError when there are none. */
 export function withTexts(series: readonly Series[], doing: string): Series[] {

@@ -8,7 +8,6 @@ import { pretrainBatch, studiesOf } from './crops.js';
 import { shareOfStep, type VolumeCache } from './loader.js';
 import { train, type Objective, type TrainResult } from './loop.js';
 import { MAE, maeBatch, maeParams, maeStep, type MaeRecipe } from './mae.js';
-import { mapProbe } from './maps.js';
 import type { Pretraining } from './objectives.js';
 import {
   lateFrom,
@@ -21,7 +20,6 @@ import {
   usualRecipe,
   type PretrainRecipe,
 } from './pretrain.js';
-import { knnProbe } from './probe.js';
 import { provenanceOf } from './provenance.js';
 import {
   byPatient,
@@ -30,6 +28,7 @@ import {
   loopOptions,
   namedTensors,
   sharing,
+  watching,
   withTexts,
   wordsOf,
   type RunOptions,
@@ -75,10 +74,7 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
       provenance,
       tensors: namedTensors(params, weights, words ? ['image.', 'text.', 'align.'] : ['image.']),
     }),
-    ...(split.heldOut.length > 0 && {
-      probe: knnProbe(params, config, cache, split.training, split.heldOut, options.probeSeries),
-    }),
-    maps: mapProbe(params, config, cache, split.training),
+    ...watching(params, config, cache, split, options),
   };
   // A teacher that keeps 99 % of itself a step would, in a short run, end as it began.
   const momentum = Math.min(0.996, Math.max(0.9, 1 - 8 / steps));
