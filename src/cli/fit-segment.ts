@@ -37,6 +37,7 @@ interface Options {
   readonly reuse?: number;
   readonly window?: readonly [number, number, number];
   readonly spacing: readonly [number, number];
+  readonly grid?: number;
   readonly patchMm?: number;
   readonly maxTokens?: number;
   readonly learningRate?: number;
@@ -107,9 +108,14 @@ export function registerFitSegment(fit: Command): void {
     .option('--window <i,j,k>', 'voxels of a window, multiples of 8', numbers('--window', 3, '40,40,40'))
     .option(
       '--spacing <mm,mm>',
-      'voxel sizes to simulate; images with finer voxels than the first are averaged to it',
+      'voxel sizes to simulate; images with finer voxels than the first are averaged to it unless there is a --grid',
       numbers('--spacing', 2, '1.5,3'),
       [1.5, 3],
+    )
+    .option(
+      '--grid <mm>',
+      'bring every image to cubes of this size instead, for windows that show as much of each',
+      decimal('--grid', 0.1, 20),
     )
     .option('--patch-mm <mm>', 'side of a token', decimal('--patch-mm', 1, 256))
     .option('--max-tokens <n>', 'tokens of an image at most', wholeNumber('--max-tokens', 16, 4096))
@@ -137,6 +143,7 @@ async function fitSegment(options: Options): Promise<void> {
     import('../evaluate/segmentation.js'),
   ]);
   const { seed, out, spacing, steps, threads } = options;
+  const working = { finestMm: options.grid ?? spacing[0], isotropic: options.grid !== undefined };
   if (options.rights === undefined)
     throw new CliError(
       'fit segment: what is learnt from must have rights that permit "train", but none were given; if a licence or ' +
@@ -180,7 +187,7 @@ async function fitSegment(options: Options): Promise<void> {
       steps,
       seed,
       windows: options.batch,
-      finestMm: spacing[0],
+      working,
       signal: stop.signal,
       ...(from && { from }),
       ...(options.window && { side: options.window }),
@@ -231,7 +238,7 @@ async function fitSegment(options: Options): Promise<void> {
     const tissues = options.tissues === 'freesurfer' ? FREESURFER_TISSUES : TOTALSEGMENTATOR_TISSUES;
     if (given === undefined)
       throw new UsageError('fit segment: --label-maps goes with --labels, which says what to tell apart');
-    const synthesis = { tissues, table: given, spacingMm: spacing, contrasts: options.contrasts };
+    const synthesis = { tissues, table: given, spacingMm: spacing, working, contrasts: options.contrasts };
     return {
       table: given,
       source: await segment.synthesisSource(taught, synthesis, seed),
@@ -251,7 +258,7 @@ async function fitSegment(options: Options): Promise<void> {
     const { pairs, ids } = await segment.readPairs(taught, labels);
     return {
       table: labels,
-      source: segment.pairSource(pairs, ids, labels, spacing[0], seed),
+      source: segment.pairSource(pairs, ids, labels, working, seed),
       measure: async (fitted: SegmentHead) =>
         measurePairs(fitted, (await segment.readPairs(kept, labels)).pairs, threads),
     };

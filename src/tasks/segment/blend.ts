@@ -45,7 +45,7 @@ export class Blend {
     const [ni, nj, nk] = image.shape;
     this.area = ni * nj;
     this.numbers = new Uint8Array(this.area * nk);
-    this.probabilities = image.factors.some((f) => f > 1) ? new Uint8Array(this.area * nk * labels) : null;
+    this.probabilities = image.factors.some((f) => f !== 1) ? new Uint8Array(this.area * nk * labels) : null;
     this.sums = new Float32Array(this.area * Math.min(side[2], nk) * labels);
   }
 
@@ -83,8 +83,8 @@ export class Blend {
 }
 
 /**
- * Labels of the source's voxels. Where these were averaged, probabilities are interpolated linearly between the averaged
- * voxels first, so that borders are finer than they.
+ * Labels of the source's voxels. Where the grid's voxels are not theirs, probabilities are interpolated linearly between
+ * these first, so that borders are finer than they.
  */
 export function finishedNumbers(
   blend: Blend,

@@ -13,6 +13,7 @@ import { Random } from '../../volume/random.js';
 import type { Vec3 } from '../../volume/volume.js';
 import { TaskError } from '../error.js';
 import type { SegmentHead } from './head-file.js';
+import type { Working } from './image.js';
 import type { LabelTable } from './labels.js';
 import { SceneCache, type SceneSource } from './source.js';
 import { LOSSES, stepFeeds, stepParams, stepProgram, type StepShape } from './step.js';
@@ -36,7 +37,7 @@ export interface FitOptions {
   readonly side?: Vec3;
   /** Windows that are cut from one image before the next is drawn. */
   readonly reuse?: number;
-  readonly finestMm: number;
+  readonly working: Working;
   readonly patchMm?: number;
   readonly maxTokens?: number;
   readonly learningRate?: number;
@@ -71,7 +72,7 @@ export interface Fitted {
 export async function fitSegment(source: SceneSource, options: FitOptions): Promise<Fitted> {
   const { model, table, from, seed, run } = options;
   const { windows = FIT.windows, side = FIT.side, reuse = FIT.reuse, patchMm = FIT.patchMm } = options;
-  const { maxTokens = FIT.maxTokens, learningRate = FIT.learningRate, finestMm } = options;
+  const { maxTokens = FIT.maxTokens, learningRate = FIT.learningRate, working } = options;
   checkSides(side);
   const { embedDim, samples } = model.config;
   const decoder: DecoderConfig = from
@@ -145,7 +146,7 @@ export async function fitSegment(source: SceneSource, options: FitOptions): Prom
       labels: table,
       decoder,
       side: [...side],
-      finestMm,
+      ...working,
       patchMm,
       maxTokens,
       step: result.step,
@@ -182,7 +183,7 @@ function checkSides(side: Vec3): void {
 
 function settingsOf(
   source: SceneSource,
-  { seed, table, from, tuneEncoder = false, finestMm, model }: FitOptions,
+  { seed, table, from, tuneEncoder = false, working, model }: FitOptions,
   rest: Record<string, unknown>,
 ): Record<string, unknown> {
   const hash = createHash('sha256').update(source.ids.join()).digest('hex').slice(0, 16);
@@ -191,7 +192,7 @@ function settingsOf(
     encoder: { size: model.config.size, step: model.step },
     labels: table.names,
     seed,
-    finestMm,
+    ...working,
     tuneEncoder,
     from: from ? from.step : null,
     cases: `${source.ids.length}:${hash}`,

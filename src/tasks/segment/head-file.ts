@@ -34,6 +34,8 @@ const metadataSchema = z.object({
   patchMm: z.number().positive(),
   maxTokens: count,
   step: z.number().int(),
+  /** Heads from before there was a choice work on an image's own voxels. */
+  isotropic: z.boolean().default(false),
   /** Heads from before it was asked were taught in mirrors. */
   mirrors: z.boolean().default(true),
   /** Mean Dice of each label over images of held-out patients; null where none had it. */
@@ -51,8 +53,9 @@ export interface SegmentHead {
   readonly decoder: DecoderConfig;
   /** Voxels of a window along i, j, k (RAS order). */
   readonly side: readonly [number, number, number];
-  /** Images with finer voxels are averaged to about this. */
+  /** Images with finer voxels are averaged to about this; all are brought to cubes of it where `isotropic`. */
   readonly finestMm: number;
+  readonly isotropic: boolean;
   /** How the encoder cuts images. */
   readonly patchMm: number;
   readonly maxTokens: number;
@@ -68,7 +71,8 @@ export interface SegmentHead {
 
 /** Writes a head into `folder`, which is made where it is missing. */
 export async function writeSegmentHead(folder: string, head: SegmentHead): Promise<void> {
-  const { labels, decoder, side: window, finestMm, patchMm, maxTokens, step, heldOut, mirrors } = head;
+  const { labels, decoder, side: window, finestMm, isotropic, patchMm, maxTokens } = head;
+  const { step, heldOut, mirrors } = head;
   const { tensors, model } = head;
   const from = (number: number): number[] =>
     [...labels.numberOf].flatMap(([value, of]) => (of === number ? [value] : []));
@@ -79,6 +83,7 @@ export async function writeSegmentHead(folder: string, head: SegmentHead): Promi
     encoder: encoderOf(model),
     side: [...window],
     finestMm,
+    isotropic,
     patchMm,
     maxTokens,
     step,

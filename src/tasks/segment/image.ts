@@ -1,6 +1,6 @@
-/** An image as a decoder reads it: its own voxels in RAS order, averaged only where they are finer than it was taught. */
-import { apply } from '../../volume/affine.js';
+/** An image as a decoder reads it in RAS order: its own voxels, averaged where they are finer than it was taught, or cubes of one size. */
 import { reorient } from '../../volume/orientation.js';
+import { apply, spacing } from '../../volume/affine.js';
 import { boxFactors, buildPyramid, coarsen } from '../../volume/sampling.js';
 import { Prepared, squash } from '../../volume/tokens.js';
 import type { Affine, Vec3, Volume } from '../../volume/volume.js';
@@ -8,7 +8,7 @@ import type { Affine, Vec3, Volume } from '../../volume/volume.js';
 export interface SegmentImage {
   /** The image in RAS order, on which labels are told. */
   readonly source: Pick<Volume, 'shape' | 'affine' | 'valid'>;
-  /** Voxels of the source that one voxel of the grid averages, along each axis. */
+  /** Voxels of the source that one voxel of the grid takes, along each axis; whole numbers unless the grid is isotropic. */
   readonly factors: Vec3;
   /** The grid that the decoder works on. */
   readonly shape: Vec3;
@@ -21,17 +21,88 @@ export interface SegmentImage {
   readonly prepared: Prepared;
 }
 
-/** Prepares an image; axes with voxels finer than `finestMm` are averaged to about that. @throws VolumeError for an image that holds nothing. */
-export function segmentImage(volume: Volume, finestMm: number): SegmentImage {
+/** The grid on which a head works. */
+export interface Working {
+  readonly finestMm: number;
+  /** Whether every image is brought to cubes of `finestMm`; else only axes with finer voxels are averaged to about that. */
+  readonly isotropic: boolean;
+}
+
+/** Prepares an image. @throws VolumeError for an image that holds nothing. */
+export function segmentImage(volume: Volume, { finestMm, isotropic }: Working): SegmentImage {
   const source = reorient(volume, 'RAS');
   const prepared = new Prepared(source);
-  const factors = boxFactors(source.affine, finestMm);
-  const { values, weight, shape } = buildPyramid(source, finestMm);
+  const factors = isotropic
+    ? (spacing(source.affine).map((mm) => finestMm / mm) as unknown as Vec3)
+    : boxFactors(source.affine, finestMm);
+  const { values, weight, shape } = isotropic ? resampled(source, factors) : buildPyramid(source, finestMm);
   const { low, high } = prepared.stats;
   const scale = 1 / (high - low);
   for (let n = 0; n < values.length; n++)
     values[n] = weight !== null && weight[n] === 0 ? 0 : squash((values[n]! - low) * scale);
   return { source, factors, shape, affine: coarsen(source.affine, factors), values, weight, prepared };
+}
+
+/**
+ * A volume on a grid whose voxels take `factors` of its own along each axis: averages by the share that each lies inside
+ * where that is more than one, linear interpolation where it is less. What was not measured takes no part.
+ */
+export function resampled(
+  { data, shape: given, slope, intercept, valid }: Volume,
+  factors: Vec3,
+): { values: Float32Array; weight: Float32Array | null; shape: Vec3 } {
+  let shape: Vec3 = given;
+  let weight = valid && Float32Array.from(valid);
+  let values = new Float32Array(data.length);
+  for (let n = 0; n < values.length; n++)
+    if (weight === null || weight[n] !== 0) values[n] = data[n]! * slope + intercept;
+  for (const axis of [0, 1, 2] as const) {
+    const taps = tapsOf(shape[axis], factors[axis]);
+    values = alongAxis(values, shape, axis, taps);
+    weight = weight && alongAxis(weight, shape, axis, taps);
+    shape = shape.map((n, d) => (d === axis ? taps.length : n)) as unknown as Vec3;
+  }
+  if (weight !== null) for (let n = 0; n < values.length; n++) if (weight[n]! > 0) values[n]! /= weight[n]!;
+  return { values, weight, shape };
+}
+
+/** For each voxel of the new axis the voxels of the old one that it takes, by weights that add up to 1. */
+type Taps = readonly (readonly (readonly [from: number, weight: number])[])[];
+
+function tapsOf(length: number, factor: number): Taps {
+  const count = Math.max(1, Math.round(length / factor));
+  return Array.from({ length: count }, (_, n) => {
+    if (factor < 1) {
+      const at = Math.min(Math.max((n + 0.5) * factor - 0.5, 0), length - 1);
+      const from = Math.floor(at);
+      return at === from ? [[from, 1]] : [[from, from + 1 - at] as const, [from + 1, at - from] as const];
+    }
+    const [low, high] = [Math.min(n * factor, length - 1), Math.min((n + 1) * factor, length)];
+    const taps: [number, number][] = [];
+    for (let from = Math.floor(low); from < high; from++)
+      taps.push([from, (Math.min(from + 1, high) - Math.max(from, low)) / (high - low)]);
+    return taps;
+  });
+}
+
+function alongAxis(
+  values: Float32Array,
+  shape: Vec3,
+  axis: 0 | 1 | 2,
+  taps: Taps,
+): Float32Array<ArrayBuffer> {
+  const inner = shape.slice(0, axis).reduce((a, b) => a * b, 1);
+  const outer = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+  const out = new Float32Array(inner * taps.length * outer);
+  for (let o = 0, at = 0; o < outer; o++)
+    for (const tap of taps) {
+      for (const [from, weight] of tap) {
+        const row = inner * (from + shape[axis] * o);
+        for (let i = 0; i < inner; i++) out[at + i]! += weight * values[row + i]!;
+      }
+      at += inner;
+    }
+  return out;
 }
 
 /** The image in a mirror: left and right change places, in the array alone. */

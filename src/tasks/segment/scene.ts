@@ -129,17 +129,22 @@ export function pooledNumbers(
 ): Uint8Array {
   if (factors.every((f) => f === 1)) return numbers;
   const [ni, nj, nk] = shape;
-  const [si, sj, sk] = source.shape;
+  const [si, sj] = source.shape;
   const out = new Uint8Array(ni * nj * nk);
   const votes = new Uint16Array(256);
+  // Every voxel that reaches into the box; 1e-6 of one is rounding.
+  const first = (at: number, d: 0 | 1 | 2): number =>
+    Math.min(Math.floor(at * factors[d] + 1e-6), source.shape[d] - 1);
+  const last = (at: number, d: 0 | 1 | 2): number =>
+    Math.min(Math.ceil((at + 1) * factors[d] - 1e-6), source.shape[d]);
   for (let k = 0, n = 0; k < nk; k++)
     for (let j = 0; j < nj; j++)
       for (let i = 0; i < ni; i++, n++) {
         votes.fill(0);
         let best = 0;
-        for (let w = k * factors[2]; w < Math.min(sk, (k + 1) * factors[2]); w++)
-          for (let v = j * factors[1]; v < Math.min(sj, (j + 1) * factors[1]); v++)
-            for (let u = i * factors[0]; u < Math.min(si, (i + 1) * factors[0]); u++) {
+        for (let w = first(k, 2); w < last(k, 2); w++)
+          for (let v = first(j, 1); v < last(j, 1); v++)
+            for (let u = first(i, 0); u < last(i, 0); u++) {
               const one = numbers[u + si * (v + sj * w)]!;
               votes[one]!++;
               // Of equal votes for the background and a label, the label: small things must not vanish.

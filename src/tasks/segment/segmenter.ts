@@ -80,8 +80,8 @@ export class Segmenter {
    * @throws VolumeError, TaskError for an image that holds nothing, or a click outside of it.
    */
   async segment(volume: Volume, options: SegmentOptions = {}): Promise<Volume> {
-    const { finestMm, labels } = this.head;
-    const image = segmentImage(volume, finestMm);
+    const { labels } = this.head;
+    const image = segmentImage(volume, this.head);
     const numbers = await this.numbers(image, volume, options);
     const { only } = options;
     const wide = Math.max(...labels.values) > 255;

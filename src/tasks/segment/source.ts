@@ -6,7 +6,7 @@ import { reorient } from '../../volume/orientation.js';
 import type { Volume } from '../../volume/volume.js';
 import { TaskError } from '../error.js';
 import { type CaseFiles, maskOn, onlyVolume } from './cases.js';
-import { mirrorImage, segmentImage } from './image.js';
+import { mirrorImage, segmentImage, type Working } from './image.js';
 import { type LabelTable, mirrored, numbersOf, valuesOf } from './labels.js';
 import { makeScene, pooledNumbers, type Scene, type Tokens } from './scene.js';
 import { liesAlike } from './symmetry.js';
@@ -57,7 +57,7 @@ export async function synthesisSource(
     ids,
     anatomies,
     mirrors,
-    recipe: { contrasts: options.contrasts, spacingMm: options.spacingMm },
+    recipe: { contrasts: options.contrasts, spacingMm: options.spacingMm, ...options.working },
     draw: (index) =>
       synthesize(
         anatomies[caseOf(files.length, seed, index)]!,
@@ -100,7 +100,7 @@ export function pairSource(
   pairs: readonly Pair[],
   ids: readonly string[],
   table: LabelTable,
-  finestMm: number,
+  working: Working,
   seed: number,
 ): SceneSource {
   const mirrors = liesAlike(
@@ -115,7 +115,7 @@ export function pairSource(
       const { volume, numbers } = pairs[caseOf(pairs.length, seed, index)]!;
       const random = new Random(seed, 0x9a1, index);
       const flip = mirror !== null && random.chance(0.5);
-      const image = segmentImage(flip ? mirrorImage(volume) : volume, finestMm);
+      const image = segmentImage(flip ? mirrorImage(volume) : volume, working);
       const turned = flip ? mirroredNumbers(numbers, volume.shape[0], mirror) : numbers;
       const [power, noise] = [Math.exp(random.uniform(-0.4, 0.4)), random.uniform(0, 0.1)];
       const { values, weight } = image;

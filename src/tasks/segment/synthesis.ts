@@ -12,7 +12,7 @@ import { multiply } from '../../volume/affine.js';
 import { boundsMm } from '../../volume/sampling.js';
 import type { Random } from '../../volume/random.js';
 import { TaskError } from '../error.js';
-import { segmentImage, type SegmentImage } from './image.js';
+import { segmentImage, type SegmentImage, type Working } from './image.js';
 import { mirrored, numbersOf, type LabelTable } from './labels.js';
 import { nearestNumbers } from './scene.js';
 
@@ -32,8 +32,9 @@ export interface SynthesisOptions {
   readonly contrasts: readonly DrawnContrast[];
   readonly tissues: LabelTissues;
   readonly table: LabelTable;
-  /** Voxel sizes from, to; the finest is also what finer images are averaged to. */
+  /** Voxel sizes from, to. */
   readonly spacingMm: readonly [number, number];
+  readonly working: Working;
   /** Whether half of the images show the anatomy in a mirror; true unless said, where sides have their partners. */
   readonly mirrors?: boolean;
 }
@@ -160,7 +161,7 @@ export function synthesizeAs(
 
 function imageOf(
   map: Volume,
-  { tissues, table, spacingMm, contrasts }: SynthesisOptions,
+  { tissues, table, working, contrasts }: SynthesisOptions,
   acquisition: Acquisition,
   random: Random,
 ): SegmentImage {
@@ -191,7 +192,7 @@ function imageOf(
   }
   const sequence: Sequence = invented ? { kind: 'spin echo', tr: 5000, te: 5 } : acquisition.sequence;
   const { volume } = simulateFromLabels(map, shown, { ...acquisition, sequence }, random.int(2 ** 31));
-  return segmentImage(volume, spacingMm[0]);
+  return segmentImage(volume, working);
 }
 
 type Bounds = [number[], number[]];

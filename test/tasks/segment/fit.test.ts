@@ -20,12 +20,18 @@ import { anatomyOf, CONTRASTS, synthesizeAs } from '../../../src/tasks/segment/s
 import { apply, invert } from '../../../src/volume/affine.js';
 import { reorient } from '../../../src/volume/orientation.js';
 import type { Vec3 } from '../../../src/volume/volume.js';
-import { TOY_TABLE, TOY_TISSUES, toyEncoder, toyMap } from './toy.js';
+import { TOY_TABLE, TOY_TISSUES, toyEncoder, toyMap, WORKING } from './toy.js';
 
 const dir = await mkdtemp(join(tmpdir(), 'precess-segment-'));
 afterAll(() => rm(dir, { recursive: true, force: true }));
 
-const options = { tissues: TOY_TISSUES, table: TOY_TABLE, spacingMm: [3, 4] as const, contrasts: CONTRASTS };
+const options = {
+  tissues: TOY_TISSUES,
+  table: TOY_TABLE,
+  spacingMm: [3, 4] as const,
+  working: WORKING,
+  contrasts: CONTRASTS,
+};
 const anatomies = [0, 1, 3, 6].map((n) => anatomyOf(toyMap(n), options, `map ${n}`));
 // T2-weighted all of them, and a few images again and again, so that little has to be learnt.
 const drawn = new Map<number, ReturnType<SceneSource['draw']>>();
@@ -43,7 +49,7 @@ function scene(n: number): ReturnType<SceneSource['draw']> {
   const anatomy = anatomies[n % 4]!;
   const sequence = { kind: 'turbo spin echo', tr: 4000 + 300 * n, te: 70 + 6 * n } as const;
   const { volume } = synthesizeAs(anatomy, options, sequence, [3, 3, 3 + (n % 3) / 4], n);
-  const image = segmentImage(volume, 3);
+  const image = segmentImage(volume, WORKING);
   return { image, numbers: nearestNumbers(image, anatomy.map, anatomy.numbers) };
 }
 const model = toyEncoder();
@@ -54,7 +60,7 @@ const base: Omit<FitOptions, 'run' | 'steps'> = {
   seed: 2,
   side: [16, 16, 16],
   reuse: 10,
-  finestMm: 3,
+  working: WORKING,
   maxTokens: 512,
   learningRate: 1e-2,
   threads: 1,
@@ -116,6 +122,25 @@ describe('a head', () => {
     }
   });
 
+  it('works on cubes of its own size where it was taught so, and says labels on the image it was given', async () => {
+    const taught = await readSegmentHead(join(dir, 'toy'));
+    expect(taught.isotropic).toBe(false);
+    await writeSegmentHead(join(dir, 'cubes'), { ...taught, isotropic: true });
+    const segmenter = await Segmenter.open(await readSegmentHead(join(dir, 'cubes')), { threads: 1 });
+    try {
+      expect(segmenter.head.isotropic).toBe(true);
+      const held = anatomyOf(toyMap(5), options, 'held out');
+      const sequence = { kind: 'turbo spin echo', tr: 5000, te: 90 } as const;
+      const { volume, numbers } = synthesizeAs(held, options, sequence, [2.2, 2.6, 5], 9);
+      const found = await segmenter.segment(volume);
+      expect([found.shape, found.affine]).toEqual([volume.shape, volume.affine]);
+      const dice = diceByLabel(numbers, numbersIn(found, TOY_TABLE), 3);
+      expect(dice[1], 'ball').toBeGreaterThan(0.75);
+    } finally {
+      await segmenter.close();
+    }
+  });
+
   it('is the same bit for bit after it was stopped and resumed', async () => {
     const whole = join(dir, 'whole');
     const parted = join(dir, 'parted');
@@ -149,7 +174,7 @@ describe('a head', () => {
       3,
     );
     const pair = { volume: reorient(volume, 'RAS'), numbers: numbers.map((n) => Number(n === 1)) };
-    const pairs = pairSource([pair], ['im-1'], table, 3, 0);
+    const pairs = pairSource([pair], ['im-1'], table, WORKING, 0);
     const run = join(dir, 'on');
     const { head } = await fitSegment(pairs, {
       ...base,

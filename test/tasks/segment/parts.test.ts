@@ -17,7 +17,7 @@ import { openDevice, type Device } from '../../../src/runtime/index.js';
 import { Blend, finishedNumbers, gaussian, windowStarts } from '../../../src/tasks/segment/blend.js';
 import { heldOutPatients, maskOn, onlyVolume } from '../../../src/tasks/segment/cases.js';
 import { sceneOf } from '../../../src/tasks/segment/fit.js';
-import { segmentImage, TokenLattice } from '../../../src/tasks/segment/image.js';
+import { resampled, segmentImage, TokenLattice } from '../../../src/tasks/segment/image.js';
 import {
   labelTable,
   mirrored,
@@ -31,13 +31,20 @@ import { pairSource } from '../../../src/tasks/segment/source.js';
 import { liesAlike } from '../../../src/tasks/segment/symmetry.js';
 import { CONTRASTS, synthesize, synthesizeAs, anatomyOf } from '../../../src/tasks/segment/synthesis.js';
 import { eachInside, orderOf, readOf, windowFeeds } from '../../../src/tasks/segment/window.js';
-import { scalingAffine } from '../../../src/volume/affine.js';
+import { apply, scalingAffine, spacing } from '../../../src/volume/affine.js';
 import { reorient } from '../../../src/volume/orientation.js';
+import { coarsen } from '../../../src/volume/sampling.js';
 import { Random } from '../../../src/volume/random.js';
-import type { Vec3, Volume } from '../../../src/volume/volume.js';
+import type { Affine, Vec3, Volume } from '../../../src/volume/volume.js';
 import { dataDir, skipped } from '../../data.js';
-import { TOY_TABLE, TOY_TISSUES, toyMap } from './toy.js';
+import { TOY_TABLE, TOY_TISSUES, toyMap, WORKING } from './toy.js';
 
+const AFFINE: Affine = [
+  [0.9, 0, 0, 3],
+  [0, 1, 0, -7],
+  [0, 0, 5, 11],
+  [0, 0, 0, 1],
+];
 const MAPS = join(dataDir() ?? '', 'label-maps');
 
 const volumeOf = (shape: Vec3, value: (i: number, j: number, k: number) => number, mm = 2): Volume => ({
@@ -102,7 +109,7 @@ describe('mirrors', () => {
   it('are kept from anatomies with a side', () => {
     const map = toyMap(0);
     const pairs = [{ volume: map, numbers: numbersOf(map, TOY_TABLE) }];
-    const source = pairSource(pairs, ['im-1'], TOY_TABLE, 3, 0);
+    const source = pairSource(pairs, ['im-1'], TOY_TABLE, WORKING, 0);
     expect(source.mirrors).toBe(false);
     for (let n = 0; n < 8; n++)
       expect(Buffer.compare(source.draw(n).numbers, pairs[0]!.numbers), `draw ${n}`).toBe(0);
@@ -118,7 +125,11 @@ describe('mirrors', () => {
         );
         const grid = await onlyVolume(join(MAPS, map));
         const tissues = labels.includes('brain') ? FREESURFER_TISSUES : TOTALSEGMENTATOR_TISSUES;
-        const cut = anatomyOf(grid, { table, tissues, spacingMm: [2, 3], contrasts: CONTRASTS }, map);
+        const cut = anatomyOf(
+          grid,
+          { table, tissues, spacingMm: [2, 3], working: WORKING, contrasts: CONTRASTS },
+          map,
+        );
         return liesAlike(table.names, [{ grid: cut.map, numbers: cut.numbers }]);
       };
       for (const n of ['01', '07', '16'])
@@ -159,7 +170,7 @@ describe('windows', () => {
   it('put each voxel where the decoder has it, and nothing where there is no image', () => {
     const image = segmentImage(
       volumeOf([10, 12, 9], (i, j, k) => i + 20 * j + 300 * k),
-      1,
+      { finestMm: 1, isotropic: false },
     );
     const side: Vec3 = [8, 16, 8];
     const start: Vec3 = [5, -2, 3];
@@ -231,6 +242,49 @@ describe('windows', () => {
     expect([...pooledNumbers(image, numbers)]).toEqual([0, 2, 0, 0]);
   });
 
+  it('are cubes of one size where a head asks for them, in the same place', () => {
+    // A ramp in RAS+ mm, so that a voxel's value says where it lies.
+    const ramp = { ...volumeOf([30, 24, 9], (i, j, k) => 0.9 * i + 4 * j + 20 * 5 * k), affine: AFFINE };
+    const factors: Vec3 = [2 / 0.9, 2 / 1, 2 / 5];
+    const { values, weight, shape } = resampled(ramp, factors);
+    expect(shape).toEqual([14, 12, 23]);
+    expect(weight).toBeNull();
+    const grid = coarsen(AFFINE, factors);
+    for (const at of [
+      [1, 1, 2],
+      [7, 5, 11],
+      [12, 10, 19],
+    ] as Vec3[]) {
+      const [x, y, z] = apply(grid, at);
+      const value = values[at[0] + 14 * (at[1] + 12 * at[2])]!;
+      // A share of a voxel counts as if it lay in the voxel's middle: a fiftieth of a millimetre here.
+      expect(Math.abs(value - (x - 3 + 4 * (y + 7) + 20 * (z - 11)))).toBeLessThan(0.02);
+    }
+    const image = segmentImage(ramp, { finestMm: 2, isotropic: true });
+    expect(image.shape).toEqual(shape);
+    spacing(image.affine).forEach((mm) => expect(mm).toBeCloseTo(2, 9));
+  });
+
+  it('leave out what was not measured when they are resampled', () => {
+    const volume = volumeOf([4, 1, 3], (i, _, k) => (k === 1 ? 900 : 10 + i));
+    const valid = Uint8Array.from({ length: 12 }, (_, n) => (Math.floor(n / 4) === 1 ? 0 : 1));
+    const { values, weight, shape } = resampled({ ...volume, valid }, [4 / 3, 1, 0.5]);
+    expect(shape).toEqual([3, 1, 6]);
+    // 4 voxels to 3: the first takes one voxel and a third of the next.
+    expect(values[0]).toBeCloseTo((10 + 11 / 3) / (4 / 3), 5);
+    // Slices half a step apart lie at -0.25 (the face), 0.25, 0.75, 1.25, 1.75 and 2.25 of the old ones.
+    [1, 0.75, 0.25, 0.25, 0.75, 1].forEach((share, k) => expect(weight![3 * k]).toBeCloseTo(share, 6));
+    for (let k = 0; k < 6; k++) expect(values[3 * k]).toBeCloseTo(values[0]!, 4);
+  });
+
+  it('take the labels of every voxel that reaches into theirs', () => {
+    const source = volumeOf([4, 1, 2], () => 0);
+    const numbers = Uint8Array.of(1, 2, 2, 3, 0, 0, 0, 3);
+    const image = { source, shape: [3, 1, 4] as const, factors: [4 / 3, 1, 0.5] as const };
+    // Of one voxel each the first one met keeps its place.
+    expect([...pooledNumbers(image, numbers)]).toEqual([1, 2, 2, 1, 2, 2, 0, 0, 3, 0, 0, 3]);
+  });
+
   it('come from a pool of scenes that moves on as windows are cut', () => {
     const drawn = Array.from({ length: 400 }, (_, step) =>
       [0, 1].map((row) => sceneOf(step, 2, { reuse: 8, pool: 3 }, new Random(1, step, row))),
@@ -252,7 +306,7 @@ describe('blending', () => {
     const side: Vec3 = [16, 16, 8];
     const image = segmentImage(
       volumeOf(shape, (i, j, k) => i + j + k),
-      2,
+      { finestMm: 2, isotropic: false },
     );
     const truth = (n: number): number => (n * 7919) % 3;
     const blend = new Blend(image, 3, side);
@@ -286,6 +340,7 @@ describe('simulated scenes', () => {
     tissues: TOY_TISSUES,
     table: TOY_TABLE,
     spacingMm: [3, 4] as const,
+    working: WORKING,
     contrasts: CONTRASTS,
   };
   const anatomy = anatomyOf(toyMap(0), options, 'map');

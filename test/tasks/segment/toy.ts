@@ -44,3 +44,5 @@ export const toyEncoder = () => newModel({ ...modelConfig('nano'), layers: 2 }, 
 export async function writeToyMaps(dir: string, count: number): Promise<void> {
   for (let n = 0; n < count; n++) await writeNiftiFile(`${dir}/map${n}.nii.gz`, toyMap(n));
 }
+
+export const WORKING = { finestMm: 3, isotropic: false } as const;
