@@ -107,16 +107,6 @@ function sumOfSquares(x: Value): Value {
   return whole === n ? sum : add(sum, reduceSum(square(slice(x, [whole], [n]))));
 }
 
-/** The teacher's part of `adamw` alone: inputs `params` and `teacher` [size] and `momentum`; output `newTeacher`. */
-export function movingAverage(size: number): Graph {
-  const graph = new Graph('teacher');
-  const params = graph.input('params', 'float32', [size]);
-  const teacher = graph.input('teacher', 'float32', [size]);
-  const momentum = graph.input('momentum', 'float32', []);
-  graph.output('newTeacher', add(mul(teacher, momentum), mul(params, sub(1, momentum))));
-  return graph;
-}
-
 /** The scalar inputs of one step. Bias corrections are worked out here, in double precision. */
 export function stepInputs(config: AdamWConfig, scalars: StepScalars): Record<string, Float32Array> {
   const { beta1 = 0.9, beta2 = 0.999 } = config;

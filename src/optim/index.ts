@@ -1,3 +1,3 @@
 /** Optimisers as graph programs over flat vectors, and schedules. */
-export { adamw, movingAverage, stepInputs, type AdamWConfig, type StepScalars } from './adamw.js';
+export { adamw, stepInputs, type AdamWConfig, type StepScalars } from './adamw.js';
 export { warmupCosine, type WarmupCosine } from './schedule.js';

@@ -255,13 +255,12 @@ async function trainFrom(
       }
       const seconds = (performance.now() - began) / 1000;
       stopped = tally.at(-1)! > 0;
+      // In all but short runs the first learning rate is next to nothing: a curve of probes starts with the untrained encoder.
+      const probing = step % options.probeEvery === 0 || step === 1;
+      const weights = probing || step === steps ? await state.measured() : null;
       if (log) {
-        // In all but short runs the first learning rate is next to nothing: a curve of probes starts with the untrained encoder.
-        const probing = step % options.probeEvery === 0 || step === 1;
-        const weights = state.teacher ?? state.params;
-        const probe =
-          objective.probe && (probing || step === steps) ? await objective.probe(device, weights) : {};
-        const maps = objective.maps && probing ? await objective.maps(device, weights) : [];
+        const probe = objective.probe && weights ? await objective.probe(device, weights) : {};
+        const maps = objective.maps && probing && weights ? await objective.maps(device, weights) : [];
         if (maps.length > 0)
           await appendFile(join(run, MAPS_FILE), `${JSON.stringify({ step, series: maps })}\n`);
         const metrics: StepMetrics = {

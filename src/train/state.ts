@@ -1,7 +1,7 @@
 /** What a run changes at every step: weights, Adam's moments, the teacher; whole on one rank, shared out on several. */
 import { add, Graph, mul, type TypedArray } from '../graph/index.js';
 import type { Communicator } from '../mpi/index.js';
-import { adamw, movingAverage, stepInputs, type AdamWConfig, type StepScalars } from '../optim/index.js';
+import { adamw, stepInputs, type AdamWConfig, type StepScalars } from '../optim/index.js';
 import type { Device, DeviceBuffer, Program, RunInput } from '../runtime/index.js';
 import type { FlatState } from './checkpoint.js';
 import type { Runnable } from './staged.js';
@@ -23,8 +23,6 @@ export interface StateOptions {
 
 /** All calls are collective. */
 export interface TrainingState {
-  readonly params: DeviceBuffer;
-  readonly teacher: DeviceBuffer | null;
   /** Runs the step's program on one part of the batch, adds up its gradient, and returns the named losses. */
   learn(
     program: Runnable,
@@ -35,6 +33,8 @@ export interface TrainingState {
   update(scalars: StepScalars): Promise<number>;
   /** The gradient of the last step before clipping; on several ranks the sum of their parts. */
   gradient(): Promise<Float32Array>;
+  /** The weights that are measured: the teacher's where there is one. They are there until the next call of `learn`. */
+  measured(): Promise<DeviceBuffer>;
   /** All vectors whole, on every rank. */
   whole(): Promise<FlatState>;
 }
@@ -56,8 +56,8 @@ class WholeState implements TrainingState {
 
   private constructor(
     private readonly optimiser: AdamWConfig,
-    readonly params: DeviceBuffer,
-    readonly teacher: DeviceBuffer | null,
+    private readonly params: DeviceBuffer,
+    private readonly teacher: DeviceBuffer | null,
     private readonly buffers: Readonly<Record<'m' | 'v' | 'grads', DeviceBuffer>>,
     /** What the optimiser reads only. */
     private readonly fixed: Readonly<Record<string, DeviceBuffer>>,
@@ -136,6 +136,10 @@ class WholeState implements TrainingState {
     return (await this.buffers.grads.read()) as Float32Array;
   }
 
+  measured(): Promise<DeviceBuffer> {
+    return Promise.resolve(this.teacher ?? this.params);
+  }
+
   async whole(): Promise<FlatState> {
     const read = async (from: DeviceBuffer): Promise<Float32Array> => (await from.read()) as Float32Array;
     return {
@@ -160,10 +164,10 @@ function meanSum(size: number, parts: number): Graph {
 const BUCKET = 2 ** 19;
 
 /**
- * Every rank keeps the moments of its own elements only (ZeRO stage 1, Rajbhandari et al. 2020): gradients are
+ * Every rank keeps moments and teacher of its own elements only (ZeRO stage 1, Rajbhandari et al. 2020): gradients are
  * reduce-scattered, each rank updates its elements, and the new weights are gathered. The vector is cut into buckets
- * of `ranks` blocks, the r-th block of each being rank r's, so that update and travel overlap. The teacher is whole on
- * every rank, as its forward pass needs it, and follows the gathered weights without another message.
+ * of `ranks` blocks, the r-th block of each being rank r's, so that update and travel overlap. The teacher's forward pass
+ * needs it whole; it is gathered for it into the buffer that takes the gradient, which comes when that pass is over.
  */
 class ShardedState implements TrainingState {
   /** The sum of this step's gradients so far. */
@@ -177,16 +181,17 @@ class ShardedState implements TrainingState {
     private readonly optimiser: AdamWConfig,
     /** The weights on the host, with the padding of the last bucket. */
     private readonly weights: Float32Array,
-    readonly params: DeviceBuffer,
-    readonly teacher: DeviceBuffer | null,
+    private readonly params: DeviceBuffer,
+    /** The whole teacher, and then the gradient. */
+    private readonly scratch: DeviceBuffer,
     private readonly shards: readonly {
       readonly m: DeviceBuffer;
       readonly v: DeviceBuffer;
+      readonly teacher: DeviceBuffer | null;
       /** What the optimiser reads only. */
       readonly fixed: Readonly<Record<string, DeviceBuffer>>;
     }[],
     private readonly program: Program,
-    private readonly average: Program | null,
   ) {}
 
   static async open(
@@ -204,11 +209,13 @@ class ShardedState implements TrainingState {
       return whole;
     };
     const optimiser: AdamWConfig = {
-      ...{ size: block, beta2, clipNorm, shard: true, guarded },
+      ...{ size: block, beta2, clipNorm, shard: true, guarded, teacher: from.teacher !== undefined },
       rates: rates !== undefined,
     };
     const shards = [];
-    const [m, v, decayed, rated] = [from.m!, from.v!, decay, rates].map((data) => data && padded(data));
+    const [m, v, decayed, rated, teacher] = [from.m!, from.v!, decay, rates, from.teacher].map(
+      (data) => data && padded(data),
+    );
     for (let b = 0; b < buckets; b++) {
       const start = (b * ranks.size + ranks.rank) * block;
       const own = (whole: Float32Array): Promise<DeviceBuffer> =>
@@ -216,6 +223,7 @@ class ShardedState implements TrainingState {
       shards.push({
         m: await own(m!),
         v: await own(v!),
+        teacher: teacher ? await own(teacher) : null,
         fixed: { decay: await own(decayed!), ...(rated && { rate: await own(rated) }) },
       });
     }
@@ -225,10 +233,9 @@ class ShardedState implements TrainingState {
       optimiser,
       padded(from.params!),
       await device.buffer('float32', [size], from.params),
-      from.teacher ? await device.buffer('float32', [size], from.teacher) : null,
+      await device.buffer('float32', [size]),
       shards,
       await device.load(adamw(optimiser)),
-      from.teacher ? await device.load(movingAverage(size)) : null,
     );
   }
 
@@ -237,19 +244,20 @@ class ShardedState implements TrainingState {
     feeds: Readonly<Record<string, RunInput>>,
     losses: readonly string[],
   ): Promise<Record<string, TypedArray>> {
-    const { params, teacher } = this;
-    const { grads, ...rest } = await program.run(
-      { ...feeds, params, ...(teacher && { teacher }) },
-      { fetch: ['grads', ...losses] },
+    const { params, scratch, optimiser } = this;
+    if (optimiser.teacher) await scratch.write(await this.gathered('teacher'));
+    const told = await program.run(
+      { ...feeds, params, ...(optimiser.teacher && { teacher: scratch }) },
+      { into: { grads: scratch }, fetch: losses },
     );
-    const part = grads as Float32Array;
+    const part = (await scratch.read()) as Float32Array;
     if (this.grads) for (let n = 0; n < part.length; n++) this.grads[n]! += part[n]!;
     else this.grads = part;
-    return rest;
+    return told;
   }
 
   async update(scalars: StepScalars): Promise<number> {
-    const { ranks, weights, optimiser, options } = this;
+    const { ranks, weights, optimiser } = this;
     const block = optimiser.size;
     const own = await this.reduced();
     const square = Float64Array.of(own.reduce((sum, part) => sum + squares(part), 0));
@@ -257,26 +265,17 @@ class ShardedState implements TrainingState {
     const gradNorm = Math.sqrt(square[0]!);
     const inputs = { ...stepInputs(optimiser, scalars), gradNorm: Float32Array.of(gradNorm) };
     const travelling: Promise<void>[] = [];
-    for (const [b, { m, v, fixed }] of this.shards.entries()) {
+    for (const [b, { m, v, teacher, fixed }] of this.shards.entries()) {
       const bucket = weights.subarray(b * ranks.size * block, (b + 1) * ranks.size * block);
       const before = bucket.slice(ranks.rank * block, (ranks.rank + 1) * block);
       const { newParams } = await this.program.run(
-        { params: before, grads: own[b]!, m, v, ...fixed, ...inputs },
-        { into: { newM: m, newV: v }, fetch: ['newParams'] },
+        { params: before, grads: own[b]!, m, v, ...(teacher && { teacher }), ...fixed, ...inputs },
+        { into: { newM: m, newV: v, ...(teacher && { newTeacher: teacher }) }, fetch: ['newParams'] },
       );
       travelling.push(ranks.allgather(newParams as Float32Array, bucket));
     }
     await Promise.all(travelling);
     await this.params.write(weights.slice(0, this.options.size));
-    if (this.teacher && this.average && (Number.isFinite(gradNorm) || !options.guarded))
-      await this.average.run(
-        {
-          params: this.params,
-          teacher: this.teacher,
-          momentum: Float32Array.of(scalars.momentum ?? 1),
-        },
-        { into: { newTeacher: this.teacher } },
-      );
     return gradNorm;
   }
 
@@ -311,23 +310,32 @@ class ShardedState implements TrainingState {
   }
 
   async whole(): Promise<FlatState> {
-    const { ranks, optimiser, options } = this;
-    const gathered = async (name: 'm' | 'v'): Promise<Float32Array> => {
-      const whole = new Float32Array(this.weights.length);
-      const length = ranks.size * optimiser.size;
-      for (const [b, shard] of this.shards.entries())
-        await ranks.allgather(
-          (await shard[name].read()) as Float32Array,
-          whole.subarray(b * length, (b + 1) * length),
-        );
-      return whole.slice(0, options.size);
-    };
     return {
-      params: this.weights.slice(0, options.size),
-      m: await gathered('m'),
-      v: await gathered('v'),
-      ...(this.teacher && { teacher: (await this.teacher.read()) as Float32Array }),
+      params: this.weights.slice(0, this.options.size),
+      m: await this.gathered('m'),
+      v: await this.gathered('v'),
+      ...(this.optimiser.teacher && { teacher: await this.gathered('teacher') }),
     };
+  }
+
+  async measured(): Promise<DeviceBuffer> {
+    if (!this.optimiser.teacher) return this.params;
+    await this.scratch.write(await this.gathered('teacher'));
+    return this.scratch;
+  }
+
+  /** A vector of which every rank has its blocks, whole. */
+  private async gathered(name: 'm' | 'v' | 'teacher'): Promise<Float32Array> {
+    const { ranks, shards, optimiser } = this;
+    const whole = new Float32Array(this.weights.length);
+    const length = ranks.size * optimiser.size;
+    const travelling: Promise<void>[] = [];
+    for (const [b, shard] of shards.entries()) {
+      const own = (await shard[name]!.read()) as Float32Array;
+      travelling.push(ranks.allgather(own, whole.subarray(b * length, (b + 1) * length)));
+    }
+    await Promise.all(travelling);
+    return whole.slice(0, this.options.size);
   }
 }
 
