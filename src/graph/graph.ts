@@ -228,8 +228,11 @@ export class Graph {
     }
   }
 
-  /** ModelProto bytes: static shapes, ai.onnx opset 21 plus com.microsoft where an op uses it. */
-  toOnnx(): Uint8Array {
+  /**
+   * ModelProto bytes: static shapes, ai.onnx opset 21 plus com.microsoft where an op uses it. `spelled` for a runtime that
+   * lacks some of these ops: they are said by others.
+   */
+  toOnnx({ spelled = false }: { readonly spelled?: boolean } = {}): Uint8Array {
     if (this.#outputs.size === 0) throw new GraphError('toOnnx: a program needs an output; call output()');
     return encodeModel({
       name: this.name,
@@ -237,6 +240,7 @@ export class Graph {
       outputs: this.#outputs,
       nodes: this.nodes,
       constants: this.#constants,
+      spelled,
     });
   }
 
@@ -265,7 +269,7 @@ export class Graph {
   }
 }
 
-const encodeNumbers = (numbers: readonly number[], dtype: DType): TypedArray => {
+export const encodeNumbers = (numbers: readonly number[], dtype: DType): TypedArray => {
   switch (dtype) {
     case 'float32':
       return Float32Array.from(numbers);

@@ -1,5 +1,6 @@
 /** Writes a graph as an ONNX ModelProto (field numbers: onnx/onnx.proto of the ONNX project). */
 import { GraphError, type Attribute, type DType, type Node, type TypedArray, type Value } from './graph.js';
+import { spellOut } from './spell.js';
 import { ReverseWriter } from './wire.js';
 
 /** ONNX IR 10 came with opset 21; every ONNX Runtime since 1.18 reads both. */
@@ -15,10 +16,13 @@ export interface ModelParts {
   readonly outputs: ReadonlyMap<string, Value>;
   readonly nodes: readonly Node[];
   readonly constants: ReadonlyMap<Value, TypedArray>;
+  readonly spelled: boolean;
 }
 
 /** Keeps what the outputs need, names values, and writes the bytes. Tensor data is copied once, into the result. */
-export function encodeModel({ name, inputs, outputs, nodes, constants }: ModelParts): Uint8Array {
+export function encodeModel({ name, inputs, outputs, spelled, ...parts }: ModelParts): Uint8Array {
+  const constants = new Map(parts.constants);
+  const nodes = spelled ? spellOut(parts.nodes, constants) : parts.nodes;
   const needed = new Set<Value>(outputs.values());
   const kept: Node[] = [];
   for (let i = nodes.length - 1; i >= 0; i--) {

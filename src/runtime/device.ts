@@ -186,7 +186,7 @@ class WorkerDevice implements Device {
   async load(model: Graph | Uint8Array | string, options: LoadOptions = {}): Promise<Program> {
     const isGraph = typeof model === 'object' && 'toOnnx' in model;
     const name = options.name ?? (isGraph ? model.name : typeof model === 'string' ? model : 'program');
-    const bytes = isGraph ? model.toOnnx() : model;
+    const bytes = isGraph ? model.toOnnx({ spelled: this.kind === 'webgpu' }) : model;
     const program = this.#next++;
     // The bytes of a graph were made for this call, so they may move to the thread.
     const moved = isGraph && bytes instanceof Uint8Array ? [bytes.buffer as ArrayBuffer] : [];

@@ -27,7 +27,7 @@ function writePrograms(): { folder: string; count: number } {
     const [name] = op.name.split(' ') as [string];
     if (seen.has(name)) continue;
     seen.add(name);
-    writeFileSync(join(folder, `${name}.onnx`), gradientGraph(op).graph.toOnnx());
+    writeFileSync(join(folder, `${name}.onnx`), gradientGraph(op).graph.toOnnx({ spelled: true }));
     const inputs = drawInputs(op.inputs).map((data, i) => [
       `x${i}`,
       Array.from<number | bigint>(data).map(Number),
