@@ -33,7 +33,8 @@ function feedsOf(program) {
     if (dtype === 'int32') feeds[name] = new Int32Array(size).map((_, n) => n);
     else if (name === 'teacherTemperature') feeds[name] = Float32Array.of(0.05);
     else if (name === LOSS_SCALE) feeds[name] = Float32Array.of(1024);
-    else if (/patches/.test(name)) feeds[name] = new Float32Array(size).map((_, n) => Math.sin(n * 0.7 + (n >> 9)));
+    else if (/patches/.test(name))
+      feeds[name] = new Float32Array(size).map((_, n) => Math.sin(n * 0.7 + (n >> 9)));
     else if (/positions/.test(name)) feeds[name] = new Float32Array(size).map((_, n) => 16 * ((n * 7) % 9));
     else feeds[name] = new Float32Array(size).fill(1);
   }
@@ -60,7 +61,14 @@ for (const size of values.sizes.split(','))
         const state = await openState(
           device,
           new SingleProcess(),
-          { size: params.size, clipNorm: 3, beta2: 0.99, decay: zeros(), parts: 1, guarded: precision !== 'float32' },
+          {
+            size: params.size,
+            clipNorm: 3,
+            beta2: 0.99,
+            decay: zeros(),
+            parts: 1,
+            guarded: precision !== 'float32',
+          },
           { params: start, teacher: start, m: zeros(), v: zeros() },
         );
         const feeds = feedsOf(program);

@@ -72,6 +72,18 @@ function withRunOptions(command: Command): Command {
     .option('--json', 'print the last step as one JSON document');
 }
 
+interface PretrainFlags {
+  objective: Pretraining;
+  config?: string;
+  cutters?: number;
+}
+
+/** Each thread opens the corpus for itself. */
+const cutterSource = (dir: string) => ({
+  module: new URL('../train/corpus-source.js', import.meta.url).href,
+  data: dir,
+});
+
 export function registerTraining(program: Command): void {
   withRunOptions(program.command('pretrain'))
     .description('Pretrain the 3D image encoder without labels.')
@@ -82,6 +94,11 @@ export function registerTraining(program: Command): void {
       oneOf('--objective', OBJECTIVES),
       'dino',
     )
+    .option(
+      '--cutters <n>',
+      'threads that cut views ahead of the step, where one does not keep up: for GPUs (default: 0)',
+      wholeNumber('--cutters', 0, 256),
+    )
     .option('--config <file>', 'JSON file with settings and recipe, see configs/; flags go before it')
     .addHelpText(
       'after',
@@ -89,7 +106,7 @@ export function registerTraining(program: Command): void {
         '\n  mpirun -n 4 precess pretrain --corpus corpus --run runs/pre --size base --batch 128' +
         '\n  precess pretrain --corpus corpus --run runs/pre --config configs/nano-joint.json',
     )
-    .action(async (given: Flags & { objective: Pretraining; config?: string }, command: Command) => {
+    .action(async (given: Flags & PretrainFlags, command: Command) => {
       const { pretrain } = await import('../train/run.js');
       const { maeRecipeOf, readPretrainConfig, recipeOf } = await import('../train/config.js');
       const { config: file, ...rest } = given;
@@ -100,6 +117,7 @@ export function registerTraining(program: Command): void {
       await work('pretrain', flags, (options) =>
         pretrain({
           ...options,
+          ...(flags.cutters && { cutters: { threads: flags.cutters, ...cutterSource(flags.corpus) } }),
           objective: flags.objective,
           recipe: recipeOf(flags.objective, recipe),
           maeRecipe: maeRecipeOf(maeRecipe),

@@ -4,7 +4,8 @@ import { modelConfig, type ModelConfig } from '../models/sizes.js';
 import type { TextTokenizer } from '../text/tokenizer.js';
 import { Random } from '../volume/random.js';
 import { ALIGN, sayOf, textBatch } from './align.js';
-import { pretrainBatch, studiesOf } from './crops.js';
+import { pretrainBatch, studiesOf, type Studies } from './crops.js';
+import { Cutters, type CutBatch, type CutterOptions } from './cutters.js';
 import { shareOfStep, type VolumeCache } from './loader.js';
 import { train, type Objective, type TrainResult } from './loop.js';
 import { MAE, maeBatch, maeParams, maeStep, type MaeRecipe } from './mae.js';
@@ -42,6 +43,8 @@ export interface PretrainOptions extends RunOptions {
   readonly objective?: Pretraining;
   readonly recipe?: PretrainRecipe;
   readonly maeRecipe?: MaeRecipe;
+  /** Threads that cut views besides; none unless given, and none for "mae". */
+  readonly cutters?: CutterOptions;
 }
 
 /**
@@ -61,7 +64,7 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
   const provenance = provenanceOf('pretrain', settings, split.training);
   const at: Parts = { options, config, series: split.training, cache, share: sharing(options) };
   const words = kind !== 'mae' && recipe.text ? wordsOf(withTexts(split.training, 'pretrain')) : null;
-  const { params, ...learnt } = kind === 'mae' ? maeObjective(at) : dinoObjective(at, recipe, words);
+  const { params, close, ...learnt } = kind === 'mae' ? maeObjective(at) : dinoObjective(at, recipe, words);
   const objective: Objective = {
     ...learnt,
     params,
@@ -78,10 +81,14 @@ export async function pretrain(options: PretrainOptions): Promise<TrainResult> {
   };
   // A teacher that keeps 99 % of itself a step would, in a short run, end as it began.
   const momentum = Math.min(0.996, Math.max(0.9, 1 - 8 / steps));
-  return train(
-    objective,
-    await loopOptions(options, settings, provenance, [momentum, 1], split.training.length),
-  );
+  try {
+    return await train(
+      objective,
+      await loopOptions(options, settings, provenance, [momentum, 1], split.training.length),
+    );
+  } finally {
+    await close();
+  }
 }
 
 /** What the objectives of pretraining are made from. */
@@ -93,7 +100,9 @@ interface Parts {
   readonly share: ReturnType<typeof sharing>;
 }
 
-type Learnt = Pick<Objective, 'params' | 'program' | 'late' | 'rates' | 'losses' | 'teacher' | 'batch'>;
+type Learnt = Pick<Objective, 'params' | 'program' | 'late' | 'rates' | 'losses' | 'teacher' | 'batch'> & {
+  readonly close: () => Promise<void>;
+};
 
 /** Keeps the draw of what is said apart from those of the views. */
 const SAID = 0x5a1d;
@@ -106,7 +115,7 @@ function dinoObjective(
   const { seed, steps, precision } = options;
   const side = words && words.vocabSize;
   const params = pretrainParams(config, recipe, side === null ? null : { side, batch: share.part });
-  const studies = studiesOf(series);
+  const views = viewsOf({ options, config, series, cache, share }, recipe, studiesOf(series));
   const program = (of: PretrainRecipe) =>
     pretrainStep(params, config, of, share.part, share.ranks, { side, ...(precision && { precision }) });
   const from = lateFrom(recipe, steps);
@@ -124,10 +133,10 @@ function dinoObjective(
       ...(words ? ['text'] : []),
     ],
     teacher: true,
+    close: views.close,
     async batch(step, n) {
       const at = share.at(seed, step, n);
-      const now = recipeAt(recipe, step, steps);
-      const { feeds, shown, ...rest } = await pretrainBatch(cache, series, config, now, at, studies);
+      const { feeds, shown, ...rest } = await views.cut(step, n);
       feeds.teacherTemperature = Float32Array.of(teacherTemperature(recipe, step, steps));
       const weight = (range: readonly [number, number]) =>
         Float32Array.of(scheduledWeight(range, step, steps));
@@ -145,6 +154,42 @@ function dinoObjective(
   };
 }
 
+/** The views of each part of each step, cut here, or in threads that work ahead of it. */
+function viewsOf(
+  { options, config, series, cache, share }: Parts,
+  recipe: PretrainRecipe,
+  studies: Studies,
+): { cut: (step: number, part: number) => Promise<CutBatch>; close: () => Promise<void> } {
+  const { seed, steps, cutters: wanted } = options;
+  const now = (step: number): PretrainRecipe => recipeAt(recipe, step, steps);
+  if (wanted === undefined || wanted.threads < 1)
+    return {
+      cut: (step, part) =>
+        pretrainBatch(cache, series, config, now(step), share.at(seed, step, part), studies),
+      close: () => Promise.resolve(),
+    };
+  const cutters = new Cutters(wanted, series, config, options.cacheBytes, options.warn);
+  const { parts } = share;
+  const ahead = new Map<number, Promise<CutBatch>>();
+  return {
+    cut(step, part) {
+      const first = step * parts + part;
+      for (let n = first; n < Math.min(first + cutters.width, steps * parts); n++) {
+        if (ahead.has(n)) continue;
+        const at = Math.floor(n / parts);
+        const batch = cutters.cut(now(at), share.at(seed, at, n % parts));
+        // Whoever asks for it hears of an error.
+        batch.catch(() => undefined);
+        ahead.set(n, batch);
+      }
+      const batch = ahead.get(first)!;
+      ahead.delete(first);
+      return batch;
+    },
+    close: () => cutters.close(),
+  };
+}
+
 function maeObjective({ options, config, series, cache, share }: Parts): Learnt {
   const { seed, maeRecipe: recipe = MAE, precision } = options;
   const params = maeParams(config, recipe);
@@ -153,6 +198,7 @@ function maeObjective({ options, config, series, cache, share }: Parts): Learnt 
     program: maeStep(params, config, recipe, share.part, share.ranks, precision),
     losses: ['loss'],
     teacher: false,
+    close: () => Promise.resolve(),
     batch: (step, n) => maeBatch(cache, series, config, recipe, share.at(seed, step, n)),
   };
 }
