@@ -1,5 +1,6 @@
 // Pretraining on studies that are simulated in memory: nothing but this machine's processors and its GPU takes part.
 //   node bench/gpu/pretrain.mjs --run DIR --device webgpu --patients 400 --steps 1000 --batch 64 --threads 16
+import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { pretrain } from '../../dist/train/run.js';
@@ -39,15 +40,12 @@ async function simulated() {
   await Promise.all(
     Array.from({ length: threads }, async () => {
       const worker = new Worker(new URL('simulate-worker.mjs', import.meta.url));
+      const failed = once(worker, 'error').then(([error]) => Promise.reject(error));
+      failed.catch(() => undefined);
       while (next < number('patients')) {
-        const task = { patient: next++, seed: number('seed'), size: values['study-size'] };
-        studies.push(
-          await new Promise((resolve, reject) => {
-            worker.once('message', resolve).once('error', reject);
-            worker.postMessage(task);
-          }),
-        );
-        worker.removeAllListeners();
+        worker.postMessage({ patient: next++, seed: number('seed'), size: values['study-size'] });
+        const [study] = await Promise.race([once(worker, 'message'), failed]);
+        studies.push(study);
       }
       await worker.terminate();
     }),

@@ -257,8 +257,8 @@ describe('windows', () => {
     ] as Vec3[]) {
       const [x, y, z] = apply(grid, at);
       const value = values[at[0] + 14 * (at[1] + 12 * at[2])]!;
-      // A share of a voxel counts as if it lay in the voxel's middle: a fiftieth of a millimetre here.
-      expect(Math.abs(value - (x - 3 + 4 * (y + 7) + 20 * (z - 11)))).toBeLessThan(0.02);
+      // A share of a voxel counts as if it lay in the voxel's middle: less than a twentieth of a millimetre here.
+      expect(Math.abs(value - (x - 3 + 4 * (y + 7) + 20 * (z - 11)))).toBeLessThan(0.05);
     }
     const image = segmentImage(ramp, { finestMm: 2, isotropic: true });
     expect(image.shape).toEqual(shape);
