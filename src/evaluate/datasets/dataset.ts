@@ -48,8 +48,23 @@ export interface ClassifyDataset extends Described {
   read(dir: string): Promise<ClassifyCase[]>;
 }
 
+/** Labels that a set's publication also scores as one. */
+export interface Region {
+  /** Short, for the names of scores. */
+  readonly name: string;
+  /** What a head may call it that has it as one label. */
+  readonly title: string;
+  readonly of: readonly string[];
+}
+
 export interface SegmentDataset extends Described {
   readonly kind: 'segment';
+  /** Images that a case may have; unless one is asked for, the first that any case has is measured on. */
+  readonly channels: readonly string[];
+  /** Within so many mm surfaces agree: what the set's publication says, else 2. */
+  readonly toleranceMm: number;
+  readonly regions: readonly Region[];
+  /** @throws EvaluateError when `dir` is not laid out as published. */
   read(dir: string): Promise<SegmentationCase[]>;
 }
 

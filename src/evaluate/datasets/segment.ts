@@ -2,6 +2,9 @@
 import { basename, dirname, join } from 'node:path';
 import { filesIn, found, hashed, tableIn, type SegmentationCase, type SegmentDataset } from './dataset.js';
 
+/** Where a publication measures no surfaces. */
+const TOLERANCE_MM = 2;
+
 /** Names of the four sequences in 2020 and 2021 (t1, t1ce, t2, flair) and from 2023 on (t1n, t1c, t2w, t2f). */
 const BRATS = {
   t1: ['t1n', 't1'],
@@ -15,6 +18,13 @@ export const brats: SegmentDataset = {
   kind: 'segment',
   name: 'brats',
   title: 'BraTS: glioma',
+  channels: ['flair', 't1ce', 't2', 't1'],
+  toleranceMm: TOLERANCE_MM,
+  regions: [
+    { name: 'WT', title: 'whole tumour', of: ['necrotic core', 'oedema', 'enhancing tumour'] },
+    { name: 'TC', title: 'tumour core', of: ['necrotic core', 'enhancing tumour'] },
+    { name: 'ET', title: 'enhancing tumour', of: ['enhancing tumour'] },
+  ],
   async read(dir) {
     const files = await filesIn(dir);
     const all = new Set(files);
@@ -44,6 +54,9 @@ export const acdc: SegmentDataset = {
   kind: 'segment',
   name: 'acdc',
   title: 'ACDC: the heart in end-diastole and end-systole',
+  channels: ['cine'],
+  toleranceMm: TOLERANCE_MM,
+  regions: [],
   async read(dir) {
     const files = await filesIn(dir);
     const all = new Set(files);
@@ -65,11 +78,17 @@ const SPLITS: Readonly<Record<string, SegmentationCase['split']>> = {
   test: 'test',
 };
 
-/** D'Antonoli et al. 2025: sNNNN/mri.nii.gz, sNNNN/segmentations/LABEL.nii.gz and meta.csv. */
+/**
+ * D'Antonoli et al. 2025: sNNNN/mri.nii.gz, sNNNN/segmentations/LABEL.nii.gz and meta.csv. The tolerance is that of the
+ * authors' evaluation (surface_dice_3 of wasserthal/TotalSegmentator).
+ */
 export const totalsegmentatorMri: SegmentDataset = {
   kind: 'segment',
   name: 'totalsegmentator-mri',
   title: 'TotalSegmentator MRI: structures of the whole body',
+  channels: ['mri'],
+  toleranceMm: 3,
+  regions: [],
   async read(dir) {
     const files = await filesIn(dir);
     const rows = await tableIn(dir, files, /(^|\/)meta\.csv$/, 'meta.csv', ['image_id']);
@@ -104,6 +123,9 @@ export const ljubljanaMs: SegmentDataset = {
   kind: 'segment',
   name: 'ljubljana-ms',
   title: '3D-MR-MS (Ljubljana): lesions of multiple sclerosis',
+  channels: ['flair', 't1', 't1ce', 't2'],
+  toleranceMm: TOLERANCE_MM,
+  regions: [],
   async read(dir) {
     const files = await filesIn(dir);
     const all = new Set(files);
