@@ -74,6 +74,12 @@ export type Dataset = ClassifyDataset | SegmentDataset;
 export const hashed = (prefix: string, name: string): string =>
   `${prefix}-${createHash('sha256').update(name).digest('hex').slice(0, 16)}`;
 
+/** The ids of a case with a mask. */
+export const named = (id: string, patient: string): Pick<SegmentationCase, 'id' | 'patientId'> => ({
+  id: hashed('se', id),
+  patientId: hashed('pt', patient),
+});
+
 /** Paths of all files below `dir` with / between folders, sorted. @throws EvaluateError when it is no folder. */
 export async function filesIn(dir: string): Promise<string[]> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true }).catch(() => {

@@ -3,7 +3,8 @@ import { adni, bids, ixi, oasis, picai, prostatex } from './classify.js';
 import { fastmri } from './fastmri.js';
 import type { ClassifyDataset, Dataset, SegmentDataset } from './dataset.js';
 import type { DatasetName, LabelSetName, MaskSetName } from './names.js';
-import { acdc, brats, ljubljanaMs, totalsegmentatorMri } from './segment.js';
+import { ljubljanaMs } from './ljubljana.js';
+import { acdc, brats, totalsegmentatorMri } from './segment.js';
 
 export { DATASET_NAMES, type DatasetName, type LabelSetName, type MaskSetName, type Part } from './names.js';
 export type {

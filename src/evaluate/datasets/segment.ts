@@ -1,6 +1,6 @@
-/** Public sets with masks: brain tumours and lesions, the heart, the whole body. */
+/** Public sets with masks: brain tumours, the heart, the whole body. */
 import { basename, dirname, join } from 'node:path';
-import { filesIn, found, hashed, tableIn, type SegmentationCase, type SegmentDataset } from './dataset.js';
+import { filesIn, found, named, tableIn, type SegmentationCase, type SegmentDataset } from './dataset.js';
 
 /** Where a publication measures no surfaces. */
 const TOLERANCE_MM = 2;
@@ -117,38 +117,3 @@ export const totalsegmentatorMri: SegmentDataset = {
     return found(cases, dir, 'sNNNN/mri.nii.gz and sNNNN/segmentations/*.nii.gz');
   },
 };
-
-/** Lesjak et al. 2018: patientNN/patientNN_FLAIR.nii.gz and patientNN_consensus_gt.nii.gz. */
-export const ljubljanaMs: SegmentDataset = {
-  kind: 'segment',
-  name: 'ljubljana-ms',
-  title: '3D-MR-MS (Ljubljana): lesions of multiple sclerosis',
-  channels: ['flair', 't1', 't1ce', 't2'],
-  toleranceMm: TOLERANCE_MM,
-  regions: [],
-  async read(dir) {
-    const files = await filesIn(dir);
-    const all = new Set(files);
-    const cases = files.flatMap((file): SegmentationCase[] => {
-      const match = /^((?:.*\/)?(patient\d+)_)consensus_gt\.nii\.gz$/.exec(file);
-      if (!match) return [];
-      const names = { flair: 'FLAIR', t1: 'T1W', t1ce: 'T1WKS', t2: 'T2W' };
-      const images = Object.fromEntries(
-        Object.entries(names)
-          .map(([channel, name]) => [channel, `${match[1]!}${name}.nii.gz`] as const)
-          .filter(([, path]) => all.has(path))
-          .map(([channel, path]) => [channel, join(dir, path)]),
-      );
-      if (images.flair === undefined) return [];
-      return [
-        { ...named(match[2]!, match[2]!), images, mask: join(dir, file), labels: { lesion: 1 }, split: null },
-      ];
-    });
-    return found(cases, dir, 'patientNN/patientNN_{FLAIR,T1W,T1WKS,T2W,consensus_gt}.nii.gz');
-  },
-};
-
-const named = (id: string, patient: string): Pick<SegmentationCase, 'id' | 'patientId'> => ({
-  id: hashed('se', id),
-  patientId: hashed('pt', patient),
-});
