@@ -1,5 +1,5 @@
 /** A public data set, read as published, as a question to a model. */
-import type { ClassifyCase, DatasetName } from '../evaluate/datasets/index.js';
+import type { ClassifyCase, LabelSetName } from '../evaluate/datasets/index.js';
 import type { Volume } from '../volume/volume.js';
 import type { Question } from './evaluate-measure.js';
 import { CliError, log } from './shared.js';
@@ -10,19 +10,15 @@ const MOST_CLASSES = 10;
 /**
  * The question that a set with labels asks, in its published split where it has one, and how its images are read. Images
  * are opened where they lie; nothing is copied or kept.
- * @throws CliError for a set with masks, or of one class; TaskError for a patient in two folds.
+ * @throws CliError for a set of one class; TaskError for a patient in two folds.
  */
 export async function datasetQuestion(
-  name: DatasetName,
+  name: LabelSetName,
   dir: string,
   target?: string,
 ): Promise<{ question: Question; volumeOf: (id: string) => Promise<Volume> }> {
   const { datasetNamed } = await import('../evaluate/datasets/index.js');
   const set = datasetNamed(name, target);
-  if (set.kind === 'segment')
-    throw new CliError(
-      `evaluate ${name}: ${set.title} has masks, not labels; fit a head for masks on it with "precess fit segment"`,
-    );
   const cases = await set.read(dir);
   log(`evaluate: ${set.title}: ${cases.length} cases`);
   const { channels } = set;

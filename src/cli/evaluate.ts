@@ -3,12 +3,19 @@ import { rename, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Corpus } from '../corpus/corpus.js';
 import type { Series } from '../corpus/series.js';
-import { DATASET_NAMES, type DatasetName } from '../evaluate/datasets/names.js';
+import {
+  DATASET_NAMES,
+  LABEL_SET_NAMES,
+  MASK_SET_NAMES,
+  PARTS,
+  type LabelSetName,
+} from '../evaluate/datasets/names.js';
 import type { Suite } from '../evaluate/suites.js';
 import type { Encoder, OpenOptions } from '../models/encoder.js';
 import type { Volume } from '../volume/volume.js';
 import type { Evaluation, Question } from './evaluate-measure.js';
-import { CliError, interruption, log, oneOf, printJson, UsageError, wholeNumber } from './shared.js';
+import type { SegmentOptions } from './evaluate-segment.js';
+import { CliError, decimal, interruption, log, oneOf, printJson, UsageError, wholeNumber } from './shared.js';
 
 const SUITE_NAMES = [
   'contrast',
@@ -18,38 +25,63 @@ const SUITE_NAMES = [
   'labels',
 ] as const satisfies readonly Suite[];
 
-interface Options {
+const SEGMENT_SUITES = ['segment', ...MASK_SET_NAMES] as const;
+
+interface Options extends SegmentOptions {
   readonly model: string;
   readonly against?: string;
   readonly corpus?: string;
-  readonly data?: string;
   readonly where?: string;
-  readonly labels?: string;
   readonly target?: string;
   readonly method: 'logistic' | 'knn';
   readonly folds: number;
-  readonly seed: number;
-  readonly rounds: number;
   readonly maxTokens: number;
   readonly report?: string;
   readonly robustness?: boolean;
-  readonly threads?: number;
   readonly textEncoder?: string;
-  readonly json?: boolean;
 }
 
 export function registerEvaluate(program: Command): void {
   program
     .command('evaluate')
-    .description('Measure a model on a corpus: every score with a 95 % interval over patients.')
-    .argument('<suite>', `${SUITE_NAMES.join(', ')}; or a public data set: ${DATASET_NAMES.join(', ')}`)
-    .requiredOption('--model <model>', 'run folder or model file')
+    .description('Measure a model, or a segmentation head: every score with a 95 % interval over patients.')
+    .argument(
+      '<suite>',
+      `of a model: ${SUITE_NAMES.join(', ')}, or a public data set: ${LABEL_SET_NAMES.join(', ')}; ` +
+        `of a head: ${SEGMENT_SUITES.join(', ')}`,
+    )
+    .option('--model <model>', 'run folder or model file')
     .option('--against <model>', 'another model, asked the same: differences with intervals and tests')
     .option('--corpus <dir>', 'the corpus')
     .option('--data <dir>', 'the folder of a public data set, as published')
     .option('--where <sql>', `only series that match, e.g. "source = 'so-…'"`)
-    .option('--labels <file>', 'for the suite labels: CSV or TSV as "precess fit classify" takes it')
+    .option(
+      '--labels <file>',
+      'for the suite labels: CSV or TSV as "precess fit classify" takes it; for segment: JSON file of what the values of ' +
+        'masks are, as "precess fit segment" takes it (default: as the head was taught)',
+    )
     .option('--target <columns>', 'for the suite labels: the column, or several')
+    .option('--head <dir>', 'the head to measure: a folder made by "precess fit segment"')
+    .option(
+      '--images <path>',
+      'for segment: folder of images, or CSV file with the columns image, mask and perhaps patient',
+    )
+    .option('--masks <dir>', 'for segment: folder of masks with the names of the images')
+    .option(
+      '--channel <name>',
+      'image of a case to segment (default: brats flair, else t1ce, t2, t1; acdc cine; totalsegmentator-mri mri; ' +
+        'ljubljana-ms flair, else t1, t1ce, t2)',
+    )
+    .option(
+      '--part <name>',
+      `part of the published split to segment: ${PARTS.join(', ')} (default: test; all where there is none)`,
+      oneOf('--part', PARTS),
+    )
+    .option(
+      '--tolerance <mm>',
+      'how far apart surfaces agree, for nsd (default: 3 for totalsegmentator-mri, as its authors; else 2)',
+      decimal('--tolerance', 0, 100),
+    )
     .option('--method <name>', 'logistic or knn', oneOf('--method', ['logistic', 'knn'] as const), 'logistic')
     .option('--folds <n>', 'folds of the cross-validation, by patient', wholeNumber('--folds', 2, 100), 5)
     .option('--seed <n>', 'seed of folds and resamples', wholeNumber('--seed', 0), 0)
@@ -71,14 +103,52 @@ export function registerEvaluate(program: Command): void {
     .addHelpText(
       'after',
       '\nExample:\n  precess evaluate contrast --model runs/pretrain --corpus corpus --report contrast.html\n' +
-        '  precess evaluate picai --model runs/pretrain --data downloads/picai --report picai.html\n\n' +
-        'The classifying suites fit a head on the frozen encoder and ask it about patients that it has not seen.\n',
+        '  precess evaluate picai --model runs/pretrain --data downloads/picai --report picai.html\n' +
+        '  precess evaluate brats --head heads/tumour --data downloads/brats --channel t1ce\n' +
+        '  precess evaluate segment --head heads/brain --images scans --masks labels\n\n' +
+        'The classifying suites fit a head on the frozen encoder and ask it about patients that it has not seen.\n' +
+        'Segmentations are measured by dice, nsd (surface within the tolerance, by area) and hd95 (mm) of each label.\n',
     )
     .action(evaluate);
 }
 
 async function evaluate(name: string, options: Options): Promise<void> {
-  const suite = oneOf('SUITE', [...SUITE_NAMES, ...DATASET_NAMES] as const)(name);
+  const suite = oneOf('SUITE', [...SUITE_NAMES, 'segment', ...DATASET_NAMES] as const)(name);
+  const ofHead = SEGMENT_SUITES.find((one) => one === suite);
+  checkOptions(suite, options, ofHead !== undefined);
+  if (ofHead !== undefined) return (await import('./evaluate-segment.js')).evaluateSegment(ofHead, options);
+  await evaluateModel(suite as Suite | LabelSetName, options);
+}
+
+/** Options that the measurement of the other kind takes. */
+const OF_HEADS = ['head', 'images', 'masks', 'channel', 'part', 'tolerance'] as const;
+const OF_MODELS = [
+  'model',
+  'against',
+  'corpus',
+  'where',
+  'target',
+  'report',
+  'robustness',
+  'textEncoder',
+] as const;
+
+/** @throws UsageError for an option that the suite does not take, or a model that is not given. */
+function checkOptions(suite: string, options: Options, ofHead: boolean): void {
+  const other = (ofHead ? OF_MODELS : OF_HEADS).find((key) => options[key] !== undefined);
+  if (other !== undefined) {
+    const option = other === 'textEncoder' ? 'text-encoder' : other;
+    throw new UsageError(
+      ofHead
+        ? `evaluate ${suite} measures a head, which has its model: it takes no --${option}`
+        : `evaluate ${suite} measures a model: it takes no --${option}`,
+    );
+  }
+  if (!ofHead && (options as Partial<Options>).model === undefined)
+    throw new UsageError(`evaluate ${suite} measures a model: give a run folder or model file with --model`);
+}
+
+async function evaluateModel(suite: Suite | LabelSetName, options: Options): Promise<void> {
   if ((suite === 'labels') !== (options.labels !== undefined))
     throw new UsageError('--labels goes with the suite labels, and the suite labels needs it');
   const { Encoder: encoders } = await import('../models/encoder.js');
@@ -104,14 +174,14 @@ interface Asked {
 }
 
 /** What is asked: of a corpus, or of a public data set where it lies. */
-async function ask(suite: Suite | DatasetName, options: Options): Promise<Asked> {
+async function ask(suite: Suite | LabelSetName, options: Options): Promise<Asked> {
   const inCorpus = SUITE_NAMES.find((one) => one === suite);
   if (inCorpus === undefined) {
     if (options.data === undefined || options.corpus !== undefined)
       throw new UsageError(`${suite} is a public data set: give its folder with --data, and no --corpus`);
     const { datasetQuestion } = await import('./evaluate-dataset.js');
     const close = (): void => undefined;
-    return { ...(await datasetQuestion(suite as DatasetName, options.data, options.target)), close };
+    return { ...(await datasetQuestion(suite as LabelSetName, options.data, options.target)), close };
   }
   if (options.corpus === undefined || options.data !== undefined)
     throw new UsageError(`the suite ${suite} asks of a corpus: give it with --corpus, and no --data`);

@@ -175,6 +175,7 @@ async function fitSegment(options: Options): Promise<void> {
   const patients = new Set(taught.map(({ patient }) => patient)).size;
   log(`fit segment: ${taught.length} to learn from (${patients} patients), ${kept.length} held out`);
 
+  const whose = kept.map(({ patient }) => patient);
   const { table, source, measure } = await (options.labelMaps === undefined ? withPairs() : withMaps());
   const stop = interruption('stopping after this step; --resume goes on; press Ctrl-C again to stop at once');
   const bar = progress('steps', steps);
@@ -213,7 +214,7 @@ async function fitSegment(options: Options): Promise<void> {
   const measured = kept.length === 0 ? null : await measure(head);
   const heldOut = measured && {
     images: measured.images,
-    patients: new Set(kept.map(({ patient }) => patient)).size,
+    patients: new Set(whose).size,
     dice: Object.fromEntries(
       Object.entries(measured.dice).map(([name, { mean }]) => [name, Number.isNaN(mean) ? null : mean]),
     ),
@@ -246,6 +247,7 @@ async function fitSegment(options: Options): Promise<void> {
         measureMaps(
           fitted,
           (await segment.synthesisSource(kept, synthesis, seed)).anatomies,
+          whose,
           synthesis,
           threads,
         ),
@@ -260,7 +262,7 @@ async function fitSegment(options: Options): Promise<void> {
       table: labels,
       source: segment.pairSource(pairs, ids, labels, working, seed),
       measure: async (fitted: SegmentHead) =>
-        measurePairs(fitted, (await segment.readPairs(kept, labels)).pairs, threads),
+        measurePairs(fitted, (await segment.readPairs(kept, labels)).pairs, whose, threads),
     };
   }
 }
@@ -289,9 +291,14 @@ async function encoderOf({ model, size }: Options) {
 }
 
 function print({ images, dice }: Measurement): void {
-  process.stdout.write(`Dice over ${images} images of held-out patients: mean, lowest and highest\n`);
-  for (const [name, { mean, low, high, n }] of Object.entries(dice))
+  process.stdout.write(
+    `Dice over ${images} images of held-out patients: mean, its 95 % interval over patients; lowest and highest image\n`,
+  );
+  const span = (low: number, high: number): string => `${low.toFixed(3)}, ${high.toFixed(3)}`;
+  for (const [name, { mean, ci95, low, high, n, patients }] of Object.entries(dice))
     process.stdout.write(
-      `${name.padEnd(28)} ${mean.toFixed(3)}  [${low.toFixed(3)}, ${high.toFixed(3)}]  n = ${n}\n`,
+      ci95 === null
+        ? `${name.padEnd(28)} in no image\n`
+        : `${name.padEnd(28)} ${mean.toFixed(3)}  [${span(...ci95)}]  ${span(low, high)}  n = ${n} of ${patients} patients\n`,
     );
 }

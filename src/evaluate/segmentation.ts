@@ -10,15 +10,21 @@ import {
   type SynthesisOptions,
 } from '../tasks/segment/index.js';
 import type { Volume } from '../volume/volume.js';
+import { bootstrap } from './intervals.js';
 import { diceByLabel } from './overlap.js';
 
 export interface Spread {
   /** NaN where no image has the label. */
   readonly mean: number;
+  /** 95 % interval of the mean over resamples of patients; null where no image has the label. */
+  readonly ci95: readonly [low: number, high: number] | null;
+  /** Of all images the worst and the best. */
   readonly low: number;
   readonly high: number;
   /** Images in which the label is, in the truth or in the prediction. */
   readonly n: number;
+  /** Whose these images are: so many. */
+  readonly patients: number;
 }
 
 export interface Measurement {
@@ -29,15 +35,36 @@ export interface Measurement {
   readonly byContrast?: Readonly<Record<string, number>>;
 }
 
-/** Every anatomy in T1w, T2w with thick slices and FLAIR, as far as the head was taught with these. */
+/** Of some images, each of a patient; those with NaN are left out. */
+export function spreadOf(values: ArrayLike<number>, patients: readonly string[]): Spread {
+  const having = patients.map((_, n) => n).filter((n) => !Number.isNaN(values[n]!));
+  const own = having.map((n) => values[n]!);
+  if (own.length === 0) return { mean: NaN, ci95: null, low: NaN, high: NaN, n: 0, patients: 0 };
+  const { ci95, n } = bootstrap(
+    having.map((at) => patients[at]!),
+    (drawn) => mean(drawn.map((at) => own[at]!)),
+  );
+  return {
+    mean: mean(own),
+    ci95,
+    low: Math.min(...own),
+    high: Math.max(...own),
+    n: own.length,
+    patients: n,
+  };
+}
+
+/** Every anatomy in T1w, T2w with thick slices and FLAIR, as far as the head was taught with these; `patients` says whose each is. */
 export async function measureMaps(
   head: SegmentHead,
   anatomies: readonly Anatomy[],
+  patients: readonly string[],
   options: SynthesisOptions,
   threads?: number,
 ): Promise<Measurement> {
   const images = anatomies.flatMap((anatomy, n) =>
     HELD_OUT_CONTRASTS.filter(({ contrast }) => options.contrasts.includes(contrast)).map((contrast) => ({
+      patient: patients[n]!,
       kind: contrast.name,
       make: () => synthesizeAs(anatomy, options, contrast.sequence, contrast.spacingMm, n),
     })),
@@ -45,21 +72,29 @@ export async function measureMaps(
   return measure(head, images, threads);
 }
 
+/** Given images; `patients` says whose each is. */
 export function measurePairs(
   head: SegmentHead,
   pairs: readonly Pair[],
+  patients: readonly string[],
   threads?: number,
 ): Promise<Measurement> {
   return measure(
     head,
-    pairs.map((pair) => ({ kind: null, make: () => pair })),
+    pairs.map((pair, n) => ({ patient: patients[n]!, kind: null, make: () => pair })),
     threads,
   );
 }
 
+interface Measurable {
+  readonly patient: string;
+  readonly kind: string | null;
+  readonly make: () => { volume: Volume; numbers: Uint8Array };
+}
+
 async function measure(
   head: SegmentHead,
-  images: readonly { kind: string | null; make: () => { volume: Volume; numbers: Uint8Array } }[],
+  images: readonly Measurable[],
   threads?: number,
 ): Promise<Measurement> {
   const segmenter = await Segmenter.open(head, threads === undefined ? {} : { threads });
@@ -74,13 +109,14 @@ async function measure(
   } finally {
     await segmenter.close();
   }
-  const dice = names.slice(1).map((name, l): [string, Spread] => {
-    const values = rows.map((row) => row.dice[l + 1]!).filter((one) => !Number.isNaN(one));
-    return [
-      name,
-      { mean: mean(values), low: Math.min(...values), high: Math.max(...values), n: values.length },
-    ];
-  });
+  const patients = images.map(({ patient }) => patient);
+  const dice = names.slice(1).map((name, l): [string, Spread] => [
+    name,
+    spreadOf(
+      rows.map((row) => row.dice[l + 1]!),
+      patients,
+    ),
+  ]);
   const kinds = [...new Set(rows.flatMap(({ kind }) => (kind === null ? [] : [kind])))];
   const byContrast = kinds.map((kind): [string, number] => [
     kind,

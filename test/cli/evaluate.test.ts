@@ -211,7 +211,9 @@ describe('precess evaluate', () => {
     ]);
     expect(result.stdout + result.stderr).not.toMatch(/1000[01]\d/);
     expect(await readFile(join(dir, 'picai.html'), 'utf8')).not.toMatch(/1000[01]\d_|picai_public/);
-    await expect(inProcess('evaluate', 'brats', '--model', model)).rejects.toThrow(/its folder with --data/);
+    await expect(inProcess('evaluate', 'picai', '--model', model)).rejects.toThrow(/its folder with --data/);
+    await expect(inProcess('evaluate', 'brats', '--head', dir)).rejects.toThrow(/its folder with --data/);
+    await expect(inProcess('evaluate', 'brats', '--model', model)).rejects.toThrow(/takes no --model/);
 
     // One patient's study in the other fold, too.
     const to = join(data, 'picai_public_images_fold1', '10000');

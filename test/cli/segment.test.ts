@@ -39,7 +39,14 @@ const QUICK = [
 interface Fitted {
   readonly labels: string[];
   readonly cases: number;
-  readonly heldOut: { images: number; patients: number; dice: Record<string, { n: number }> } | null;
+  readonly heldOut: {
+    images: number;
+    patients: number;
+    dice: Record<
+      string,
+      { n: number; mean: number; low: number; high: number; ci95: [number, number] | null }
+    >;
+  } | null;
 }
 interface Document {
   readonly labels: { value: number; name: string; voxels: number; ml: number }[];
@@ -76,6 +83,12 @@ describe('precess fit segment', () => {
     );
     expect(fitted).toMatchObject({ labels: ['ball', 'box'], cases: 2, heldOut: { images: 1, patients: 1 } });
     expect(Object.keys(fitted.heldOut!.dice)).toEqual(['ball', 'box']);
+    // One image of one patient: all resamples are it.
+    for (const { n, mean, low, high, ci95 } of Object.values(fitted.heldOut!.dice)) {
+      expect(n).toBe(1);
+      expect(ci95).toEqual([mean, mean]);
+      expect([low, high]).toEqual([mean, mean]);
+    }
   });
 
   it('says in one line what is wrong with what it is given', async () => {

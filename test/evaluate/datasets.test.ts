@@ -9,6 +9,7 @@ import {
   type DatasetName,
   type SegmentationCase,
 } from '../../src/evaluate/datasets/index.js';
+import { dataDir, skipped } from '../data.js';
 
 const made: string[] = [];
 afterAll(async () => {
@@ -245,4 +246,76 @@ describe('sets with masks', () => {
     expect(Object.keys(patient!.images)).toEqual(['flair', 't1', 't1ce', 't2']);
     expect(patient!.mask).toMatch(/patient01_consensus_gt\.nii\.gz$/);
   });
+
+  it('Ljubljana: the names of open_ms_data, at one time and at two', async () => {
+    const named = (folder: string, ...names: string[]): string[] =>
+      names.map((name) => `${folder}/${name}.nii.gz`);
+    const dir = await tree([
+      ...named('cross_sectional/raw/patient01', 'FLAIR', 'T1W', 'T1WKS', 'T2W', 'consensus_gt'),
+      ...named('cross_sectional/coregistered/patient01', 'FLAIR', 'T1W', 'T2W', 'consensus_gt'),
+      'cross_sectional/coregistered/patient01/patient01_brainmask.nii.gz',
+      // Some names have the patient in front there.
+      ...named('cross_sectional/coregistered/patient06', 'FLAIR', 'patient06_T2W', 'patient06_consensus_gt'),
+      // The images are missing.
+      ...named('cross_sectional/coregistered/patient08', 'brainmask', 'consensus_gt'),
+      ...named('longitudinal/raw/patient01', 'study1_FLAIR', 'study1_T1W', 'study2_FLAIR', 'gt'),
+      ...named('longitudinal/coregistered/patient01', 'study1_FLAIR', 'study2_FLAIR', 'study2_T2W', 'gt'),
+      ...named('longitudinal/coregistered/patient04', 'study1_FLAIR', 'brainmask', 'gt'),
+    ]);
+    const cases = await read<SegmentationCase>('ljubljana-ms', dir);
+    const paths = ({ images, mask, labels }: SegmentationCase): unknown => ({
+      images: Object.fromEntries(Object.entries(images).map(([c, path]) => [c, path.slice(dir.length + 1)])),
+      mask: (mask as string).slice(dir.length + 1),
+      labels,
+    });
+    expect(cases.map(paths)).toEqual([
+      {
+        images: {
+          flair: 'cross_sectional/coregistered/patient01/FLAIR.nii.gz',
+          t1: 'cross_sectional/coregistered/patient01/T1W.nii.gz',
+          t2: 'cross_sectional/coregistered/patient01/T2W.nii.gz',
+        },
+        mask: 'cross_sectional/coregistered/patient01/consensus_gt.nii.gz',
+        labels: { lesion: 1 },
+      },
+      {
+        images: {
+          flair: 'cross_sectional/coregistered/patient06/FLAIR.nii.gz',
+          t2: 'cross_sectional/coregistered/patient06/patient06_T2W.nii.gz',
+        },
+        mask: 'cross_sectional/coregistered/patient06/patient06_consensus_gt.nii.gz',
+        labels: { lesion: 1 },
+      },
+      {
+        images: {
+          'study2-flair': 'longitudinal/coregistered/patient01/study2_FLAIR.nii.gz',
+          'study1-flair': 'longitudinal/coregistered/patient01/study1_FLAIR.nii.gz',
+          'study2-t2': 'longitudinal/coregistered/patient01/study2_T2W.nii.gz',
+        },
+        mask: 'longitudinal/coregistered/patient01/gt.nii.gz',
+        labels: { 'changed lesion': 1 },
+      },
+      {
+        images: { 'study1-flair': 'longitudinal/coregistered/patient04/study1_FLAIR.nii.gz' },
+        mask: 'longitudinal/coregistered/patient04/gt.nii.gz',
+        labels: { 'changed lesion': 1 },
+      },
+    ]);
+    // patient01 of one set is not patient01 of the other.
+    expect(new Set(cases.map(({ patientId }) => patientId)).size).toBe(4);
+    await expect(read('ljubljana-ms', await tree(['patient01/gt.nii.gz']))).rejects.toThrow(/study1,study2/);
+  });
+
+  const real = dataDir();
+  it.skipIf(skipped(real === null, 'Ljubljana as downloaded: no data folder'))(
+    'Ljubljana: the real names at two times',
+    async () => {
+      const cases = await read<SegmentationCase>('ljubljana-ms', join(real!, 'brain-ms'));
+      expect(cases.map(({ images }) => Object.keys(images))).toEqual([
+        ['study2-flair', 'study1-flair', 'study2-t1', 'study1-t1', 'study2-t2', 'study1-t2'],
+        ['study2-flair', 'study1-flair', 'study2-t1', 'study2-t2', 'study1-t2'],
+        ['study1-flair', 'study1-t1', 'study1-t2'],
+      ]);
+    },
+  );
 });

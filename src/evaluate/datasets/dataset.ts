@@ -48,8 +48,23 @@ export interface ClassifyDataset extends Described {
   read(dir: string): Promise<ClassifyCase[]>;
 }
 
+/** Labels that a set's publication also scores as one. */
+export interface Region {
+  /** Short, for the names of scores. */
+  readonly name: string;
+  /** What a head may call it that has it as one label. */
+  readonly title: string;
+  readonly of: readonly string[];
+}
+
 export interface SegmentDataset extends Described {
   readonly kind: 'segment';
+  /** Images that a case may have; unless one is asked for, the first that any case has is measured on. */
+  readonly channels: readonly string[];
+  /** Within so many mm surfaces agree: what the set's publication says, else 2. */
+  readonly toleranceMm: number;
+  readonly regions: readonly Region[];
+  /** @throws EvaluateError when `dir` is not laid out as published. */
   read(dir: string): Promise<SegmentationCase[]>;
 }
 
@@ -58,6 +73,12 @@ export type Dataset = ClassifyDataset | SegmentDataset;
 /** A publisher's name as a hash: names never leave this folder. */
 export const hashed = (prefix: string, name: string): string =>
   `${prefix}-${createHash('sha256').update(name).digest('hex').slice(0, 16)}`;
+
+/** The ids of a case with a mask. */
+export const named = (id: string, patient: string): Pick<SegmentationCase, 'id' | 'patientId'> => ({
+  id: hashed('se', id),
+  patientId: hashed('pt', patient),
+});
 
 /** Paths of all files below `dir` with / between folders, sorted. @throws EvaluateError when it is no folder. */
 export async function filesIn(dir: string): Promise<string[]> {

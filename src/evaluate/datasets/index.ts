@@ -1,12 +1,20 @@
 /** The public data sets that `precess evaluate NAME --data DIR` reads as published. */
 import { adni, bids, ixi, oasis, picai, prostatex } from './classify.js';
 import { fastmri } from './fastmri.js';
-import type { Dataset } from './dataset.js';
-import type { DatasetName } from './names.js';
-import { acdc, brats, ljubljanaMs, totalsegmentatorMri } from './segment.js';
+import type { ClassifyDataset, Dataset, SegmentDataset } from './dataset.js';
+import type { DatasetName, LabelSetName, MaskSetName } from './names.js';
+import { ljubljanaMs } from './ljubljana.js';
+import { acdc, brats, totalsegmentatorMri } from './segment.js';
 
-export { DATASET_NAMES, type DatasetName } from './names.js';
-export type { ClassifyCase, ClassifyDataset, Dataset, SegmentationCase, SegmentDataset } from './dataset.js';
+export { DATASET_NAMES, type DatasetName, type LabelSetName, type MaskSetName, type Part } from './names.js';
+export type {
+  ClassifyCase,
+  ClassifyDataset,
+  Dataset,
+  Region,
+  SegmentationCase,
+  SegmentDataset,
+} from './dataset.js';
 
 const FIXED: readonly Dataset[] = [
   picai,
@@ -22,6 +30,9 @@ const FIXED: readonly Dataset[] = [
 ];
 
 /** @param target the column of participants.tsv, for BIDS. */
+export function datasetNamed(name: LabelSetName, target?: string): ClassifyDataset;
+export function datasetNamed(name: MaskSetName): SegmentDataset;
+export function datasetNamed(name: DatasetName, target?: string): Dataset;
 export function datasetNamed(name: DatasetName, target = 'group'): Dataset {
   return FIXED.find((one) => one.name === name) ?? bids(target);
 }

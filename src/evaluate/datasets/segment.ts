@@ -1,6 +1,9 @@
-/** Public sets with masks: brain tumours and lesions, the heart, the whole body. */
+/** Public sets with masks: brain tumours, the heart, the whole body. */
 import { basename, dirname, join } from 'node:path';
-import { filesIn, found, hashed, tableIn, type SegmentationCase, type SegmentDataset } from './dataset.js';
+import { filesIn, found, named, tableIn, type SegmentationCase, type SegmentDataset } from './dataset.js';
+
+/** Where a publication measures no surfaces. */
+const TOLERANCE_MM = 2;
 
 /** Names of the four sequences in 2020 and 2021 (t1, t1ce, t2, flair) and from 2023 on (t1n, t1c, t2w, t2f). */
 const BRATS = {
@@ -15,6 +18,13 @@ export const brats: SegmentDataset = {
   kind: 'segment',
   name: 'brats',
   title: 'BraTS: glioma',
+  channels: ['flair', 't1ce', 't2', 't1'],
+  toleranceMm: TOLERANCE_MM,
+  regions: [
+    { name: 'WT', title: 'whole tumour', of: ['necrotic core', 'oedema', 'enhancing tumour'] },
+    { name: 'TC', title: 'tumour core', of: ['necrotic core', 'enhancing tumour'] },
+    { name: 'ET', title: 'enhancing tumour', of: ['enhancing tumour'] },
+  ],
   async read(dir) {
     const files = await filesIn(dir);
     const all = new Set(files);
@@ -44,6 +54,9 @@ export const acdc: SegmentDataset = {
   kind: 'segment',
   name: 'acdc',
   title: 'ACDC: the heart in end-diastole and end-systole',
+  channels: ['cine'],
+  toleranceMm: TOLERANCE_MM,
+  regions: [],
   async read(dir) {
     const files = await filesIn(dir);
     const all = new Set(files);
@@ -65,11 +78,17 @@ const SPLITS: Readonly<Record<string, SegmentationCase['split']>> = {
   test: 'test',
 };
 
-/** D'Antonoli et al. 2025: sNNNN/mri.nii.gz, sNNNN/segmentations/LABEL.nii.gz and meta.csv. */
+/**
+ * D'Antonoli et al. 2025: sNNNN/mri.nii.gz, sNNNN/segmentations/LABEL.nii.gz and meta.csv. The tolerance is that of the
+ * authors' evaluation (surface_dice_3 of wasserthal/TotalSegmentator).
+ */
 export const totalsegmentatorMri: SegmentDataset = {
   kind: 'segment',
   name: 'totalsegmentator-mri',
   title: 'TotalSegmentator MRI: structures of the whole body',
+  channels: ['mri'],
+  toleranceMm: 3,
+  regions: [],
   async read(dir) {
     const files = await filesIn(dir);
     const rows = await tableIn(dir, files, /(^|\/)meta\.csv$/, 'meta.csv', ['image_id']);
@@ -98,35 +117,3 @@ export const totalsegmentatorMri: SegmentDataset = {
     return found(cases, dir, 'sNNNN/mri.nii.gz and sNNNN/segmentations/*.nii.gz');
   },
 };
-
-/** Lesjak et al. 2018: patientNN/patientNN_FLAIR.nii.gz and patientNN_consensus_gt.nii.gz. */
-export const ljubljanaMs: SegmentDataset = {
-  kind: 'segment',
-  name: 'ljubljana-ms',
-  title: '3D-MR-MS (Ljubljana): lesions of multiple sclerosis',
-  async read(dir) {
-    const files = await filesIn(dir);
-    const all = new Set(files);
-    const cases = files.flatMap((file): SegmentationCase[] => {
-      const match = /^((?:.*\/)?(patient\d+)_)consensus_gt\.nii\.gz$/.exec(file);
-      if (!match) return [];
-      const names = { flair: 'FLAIR', t1: 'T1W', t1ce: 'T1WKS', t2: 'T2W' };
-      const images = Object.fromEntries(
-        Object.entries(names)
-          .map(([channel, name]) => [channel, `${match[1]!}${name}.nii.gz`] as const)
-          .filter(([, path]) => all.has(path))
-          .map(([channel, path]) => [channel, join(dir, path)]),
-      );
-      if (images.flair === undefined) return [];
-      return [
-        { ...named(match[2]!, match[2]!), images, mask: join(dir, file), labels: { lesion: 1 }, split: null },
-      ];
-    });
-    return found(cases, dir, 'patientNN/patientNN_{FLAIR,T1W,T1WKS,T2W,consensus_gt}.nii.gz');
-  },
-};
-
-const named = (id: string, patient: string): Pick<SegmentationCase, 'id' | 'patientId'> => ({
-  id: hashed('se', id),
-  patientId: hashed('pt', patient),
-});

@@ -32,29 +32,28 @@ const patientOf = (path: string): string => hashed(/(sub-[A-Za-z0-9]+)/.exec(pat
  * folders whose files have the same names (a mask may end in _mask, _seg, _label, _dseg or _gt).
  * @throws TaskError when there is no pair, or a file has no partner.
  */
-export async function pairsOf(images: string, masks?: string): Promise<CaseFiles[]> {
+export async function pairsOf(images: string, masks?: string, doing = 'fit segment'): Promise<CaseFiles[]> {
   const info = await stat(images).catch(() => null);
-  if (info === null)
-    throw new TaskError(`fit segment: ${images} does not exist; give a folder or a CSV file`);
-  if (info.isFile()) return pairsOfTable(images);
+  if (info === null) throw new TaskError(`${doing}: ${images} does not exist; give a folder or a CSV file`);
+  if (info.isFile()) return pairsOfTable(images, doing);
   if (masks === undefined)
-    throw new TaskError(`fit segment: ${images} is a folder, so that the masks need one too; give --masks`);
+    throw new TaskError(`${doing}: ${images} is a folder, so that the masks need one too; give --masks`);
   const bare = (path: string): string => stem(path).replace(/[_-](mask|seg|label|labels|dseg|gt)$/i, '');
-  const byName = new Map((await volumeFiles(masks)).map((path) => [bare(path), path]));
-  const found = await volumeFiles(images);
+  const byName = new Map((await volumeFiles(masks, doing)).map((path) => [bare(path), path]));
+  const found = await volumeFiles(images, doing);
   const pairs = found.flatMap((image) => {
     const map = byName.get(stem(image));
     return map === undefined ? [] : [{ image, map, patient: patientOf(image) }];
   });
   if (pairs.length === 0)
     throw new TaskError(
-      `fit segment: masks in ${masks} must have the names of images in ${images}, but of ${found.length} images none has ` +
+      `${doing}: masks in ${masks} must have the names of images in ${images}, but of ${found.length} images none has ` +
         'a mask; name them alike, or give a CSV file with the columns image and mask',
     );
   return pairs;
 }
 
-async function pairsOfTable(path: string): Promise<CaseFiles[]> {
+async function pairsOfTable(path: string, doing: string): Promise<CaseFiles[]> {
   let rows: Record<string, string>[];
   try {
     rows = parse(await readFile(path, 'utf8'), {
@@ -65,13 +64,13 @@ async function pairsOfTable(path: string): Promise<CaseFiles[]> {
     });
   } catch (error) {
     throw new TaskError(
-      `fit segment: ${path} must be a CSV file with a header, got ${error instanceof Error ? error.message : String(error)}`,
+      `${doing}: ${path} must be a CSV file with a header, got ${error instanceof Error ? error.message : String(error)}`,
     );
   }
   const columns = Object.keys(rows[0] ?? {});
   if (!columns.includes('image') || !columns.includes('mask'))
     throw new TaskError(
-      `fit segment: ${path} must have the columns image and mask and a row for each pair, got ${columns.join(', ') || 'no rows'}`,
+      `${doing}: ${path} must have the columns image and mask and a row for each pair, got ${columns.join(', ') || 'no rows'}`,
     );
   const at = (file: string): string => (isAbsolute(file) ? file : join(dirname(path), file));
   return rows.map((row) => ({
@@ -83,7 +82,7 @@ async function pairsOfTable(path: string): Promise<CaseFiles[]> {
 
 /** The label maps of a folder, each a patient of its own unless its name has a BIDS subject. @throws TaskError for none. */
 export async function mapsOf(folder: string): Promise<CaseFiles[]> {
-  const files = await volumeFiles(folder);
+  const files = await volumeFiles(folder, 'fit segment');
   if (files.length === 0)
     throw new TaskError(
       `fit segment: ${folder} must hold label maps (.nii, .nrrd, .mha, .mgz), but holds none`,
@@ -91,9 +90,9 @@ export async function mapsOf(folder: string): Promise<CaseFiles[]> {
   return files.map((map) => ({ image: null, map, patient: patientOf(map) }));
 }
 
-async function volumeFiles(folder: string): Promise<string[]> {
+async function volumeFiles(folder: string, doing: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => {
-    throw new TaskError(`fit segment: ${folder} must be a folder that can be read; check the path`);
+    throw new TaskError(`${doing}: ${folder} must be a folder that can be read; check the path`);
   });
   return names
     .filter((name) => VOLUME_FILE.test(name))
@@ -102,13 +101,11 @@ async function volumeFiles(folder: string): Promise<string[]> {
 }
 
 /** The one image of a file. @throws TaskError when there are several. */
-export async function onlyVolume(path: string): Promise<Volume> {
+export async function onlyVolume(path: string, doing = 'fit segment'): Promise<Volume> {
   const found: Volume[] = [];
   for await (const { volume } of openImages(path)) found.push(volume);
   if (found.length > 1)
-    throw new TaskError(
-      `fit segment: ${path} must be one image, got ${found.length}; give one series or file`,
-    );
+    throw new TaskError(`${doing}: ${path} must be one image, got ${found.length}; give one series or file`);
   return found[0]!;
 }
 
@@ -119,7 +116,12 @@ const OFF = 0.1;
  * The mask of an image in RAS order.
  * @throws TaskError when it lies on another grid.
  */
-export function maskOn(image: Volume, mask: Volume, names: { image: string; mask: string }): Volume {
+export function maskOn(
+  image: Volume,
+  mask: Volume,
+  names: { image: string; mask: string },
+  doing = 'fit segment',
+): Volume {
   const [a, b] = [reorient(image, 'RAS'), reorient(mask, 'RAS')];
   const far = a.shape.map((n) => n - 1) as unknown as Vec3;
   const least = Math.min(...spacing(a.affine));
@@ -129,7 +131,7 @@ export function maskOn(image: Volume, mask: Volume, names: { image: string; mask
   });
   if (a.shape.every((n, d) => n === b.shape[d]) && apart.every((voxels) => voxels <= OFF)) return b;
   throw new TaskError(
-    `fit segment: a mask must lie on the grid of its image, but ${names.mask} has ${mask.shape.join('×')} voxels of ` +
+    `${doing}: a mask must lie on the grid of its image, but ${names.mask} has ${mask.shape.join('×')} voxels of ` +
       `${spacing(mask.affine)
         .map((mm) => mm.toFixed(2))
         .join('×')} mm and ${names.image} ${image.shape.join('×')} of ${spacing(image.affine)

@@ -30,6 +30,9 @@ const contentId = (prefix: string, { data, shape, affine }: Volume): string => {
   return `${prefix}-${hash.digest('hex').slice(0, 24)}`;
 };
 
+/** The id by which a head knows an image with a mask that it was taught with. */
+export const imageId = (volume: Volume): string => contentId('im', volume);
+
 /** The cases of a draw: a new random order every round. */
 function caseOf(count: number, seed: number, index: number): number {
   const order = new Random(seed, 0x5e9, Math.floor(index / count)).sample(count, count);
@@ -90,7 +93,7 @@ export async function readPairs(
         `fit segment: a mask must hold one of the labels, but ${map} is empty; leave the pair out, or check --labels`,
       );
     pairs.push({ volume: reorient(volume, 'RAS'), numbers });
-    ids.push(contentId('im', volume));
+    ids.push(imageId(volume));
   }
   return { pairs, ids };
 }
