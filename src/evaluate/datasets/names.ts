@@ -2,6 +2,7 @@
 export const DATASET_NAMES = [
   'picai',
   'prostatex',
+  'prostatex-findings',
   'adni',
   'oasis',
   'ixi',

@@ -1,6 +1,7 @@
 /** Public sets with masks: brain tumours and lesions, the heart, the whole body. */
 import { basename, dirname, join } from 'node:path';
 import { filesIn, found, hashed, tableIn, type SegmentationCase, type SegmentDataset } from './dataset.js';
+import { published } from './published.js';
 
 /** Names of the four sequences in 2020 and 2021 (t1, t1ce, t2, flair) and from 2023 on (t1n, t1c, t2w, t2f). */
 const BRATS = {
@@ -13,7 +14,7 @@ const BRATS = {
 /** Menze et al. 2015; Baid et al. 2021. */
 export const brats: SegmentDataset = {
   kind: 'segment',
-  name: 'brats',
+  ...published('brats'),
   title: 'BraTS: glioma',
   async read(dir) {
     const files = await filesIn(dir);
@@ -42,7 +43,7 @@ export const brats: SegmentDataset = {
 /** Bernard et al. 2018: training/patientNNN with Info.cfg; end-diastole and end-systole. */
 export const acdc: SegmentDataset = {
   kind: 'segment',
-  name: 'acdc',
+  ...published('acdc'),
   title: 'ACDC: the heart in end-diastole and end-systole',
   async read(dir) {
     const files = await filesIn(dir);
@@ -68,7 +69,7 @@ const SPLITS: Readonly<Record<string, SegmentationCase['split']>> = {
 /** D'Antonoli et al. 2025: sNNNN/mri.nii.gz, sNNNN/segmentations/LABEL.nii.gz and meta.csv. */
 export const totalsegmentatorMri: SegmentDataset = {
   kind: 'segment',
-  name: 'totalsegmentator-mri',
+  ...published('totalsegmentator-mri'),
   title: 'TotalSegmentator MRI: structures of the whole body',
   async read(dir) {
     const files = await filesIn(dir);
@@ -102,7 +103,7 @@ export const totalsegmentatorMri: SegmentDataset = {
 /** Lesjak et al. 2018: patientNN/patientNN_FLAIR.nii.gz and patientNN_consensus_gt.nii.gz. */
 export const ljubljanaMs: SegmentDataset = {
   kind: 'segment',
-  name: 'ljubljana-ms',
+  ...published('ljubljana-ms'),
   title: '3D-MR-MS (Ljubljana): lesions of multiple sclerosis',
   async read(dir) {
     const files = await filesIn(dir);
