@@ -1,5 +1,6 @@
 /** A public data set, read as published, as a question to a model. */
 import type { ClassifyCase, LabelSetName } from '../evaluate/datasets/index.js';
+import type { Around } from '../models/encoder.js';
 import type { Volume } from '../volume/volume.js';
 import type { Question } from './evaluate-measure.js';
 import { CliError, log } from './shared.js';
@@ -21,7 +22,7 @@ export async function datasetQuestion(
   const set = datasetNamed(name, target);
   const cases = await set.read(dir);
   log(`evaluate: ${set.title}: ${cases.length} cases`);
-  const { channels } = set;
+  const { channels, look } = set;
   const paths = new Map(
     cases.flatMap(({ id, images }) => channels.map((channel) => [`${id}:${channel}`, images[channel]!])),
   );
@@ -53,9 +54,18 @@ export async function datasetQuestion(
       target: targetOf(name, cases),
       notes: [],
       ...split,
+      ...(look && { look: { patchMm: look.patchMm, around: placesOf(cases, look.sideMm) } }),
     },
     volumeOf: (id) => largestImage(paths.get(id)!),
   };
+}
+
+function placesOf(cases: readonly ClassifyCase[], sideMm: number): ReadonlyMap<string, Around> {
+  return new Map(
+    cases.flatMap(({ id, finding }) =>
+      finding ? [[id, { centreMm: finding.positionMm, sideMm }] as const] : [],
+    ),
+  );
 }
 
 function targetOf(

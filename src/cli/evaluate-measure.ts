@@ -6,7 +6,7 @@ import { EvaluateError } from '../evaluate/error.js';
 import { checkApart, thumbprint } from '../evaluate/leakage.js';
 import type { SubgroupTable } from '../evaluate/subgroups.js';
 import type { Evaluated, HeadQuestion, SuiteOptions, SuiteResult } from '../evaluate/suites.js';
-import type { Encoder, Features } from '../models/encoder.js';
+import type { Around, Encoder, Features } from '../models/encoder.js';
 import type { Volume } from '../volume/volume.js';
 import type { Exhibits } from './evaluate-exhibits.js';
 import { CliError, Interrupted, log, progress } from './shared.js';
@@ -18,6 +18,8 @@ export type Question =
       readonly notes: readonly string[];
       /** Images of each case, whose features are joined: volumes are then asked for as "ID:CHANNEL". */
       readonly channels?: readonly string[];
+      /** Where to look in the images of each case, and the side of the tokens there; at all of them unless given. */
+      readonly look?: { readonly patchMm: number; readonly around: ReadonlyMap<string, Around> };
     } & HeadQuestion)
   | {
       readonly kind: 'texts';
@@ -52,7 +54,17 @@ export async function encode(
       ? question.series
       : question.series.flatMap((one) => channels.map((channel) => ({ ...one, id: `${one.id}:${channel}` })));
   const bar = progress(label, series.length);
-  const options = { maxTokens, signal, warn: log, onProgress: (done: number) => bar.update(done) };
+  const look = question.kind === 'head' ? question.look : undefined;
+  const options = {
+    maxTokens,
+    signal,
+    warn: log,
+    onProgress: (done: number) => bar.update(done),
+    ...(look && {
+      patchMm: look.patchMm,
+      aroundOf: (id: string) => look.around.get(id.split(':')[0]!),
+    }),
+  };
   const { featuresOf } = await import('../tasks/classify/index.js');
   const encoded = await (kind === 'head' ? featuresOf : vectorsOf)(
     volumeOf,
@@ -234,6 +246,8 @@ export async function curves(
   const out: Curve[] = [];
   for (const [kind, { name, unit, strengths, apply }] of DEGRADATIONS.entries()) {
     if (only?.includes(name) === false) continue;
+    // A place in the image as it is would be another one in the turned patient.
+    if (name === 'rotation' && question.kind === 'head' && question.look) continue;
     const points: Curve['points'][number][] = [asIs];
     for (const { at, label } of strengths) {
       const worse = async (id: string): Promise<Volume> =>

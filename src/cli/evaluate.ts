@@ -8,8 +8,10 @@ import {
   LABEL_SET_NAMES,
   MASK_SET_NAMES,
   PARTS,
+  type DatasetName,
   type LabelSetName,
 } from '../evaluate/datasets/names.js';
+import { published } from '../evaluate/datasets/published.js';
 import type { Suite } from '../evaluate/suites.js';
 import type { Encoder, OpenOptions } from '../models/encoder.js';
 import type { Volume } from '../volume/volume.js';
@@ -107,9 +109,16 @@ export function registerEvaluate(program: Command): void {
         '  precess evaluate brats --head heads/tumour --data downloads/brats --channel t1ce\n' +
         '  precess evaluate segment --head heads/brain --images scans --masks labels\n\n' +
         'The classifying suites fit a head on the frozen encoder and ask it about patients that it has not seen.\n' +
-        'Segmentations are measured by dice, nsd (surface within the tolerance, by area) and hd95 (mm) of each label.\n',
+        'Segmentations are measured by dice, nsd (surface within the tolerance, by area) and hd95 (mm) of each label.\n\n' +
+        `Public data sets, their published metric and [published split]:\n${DATASET_NAMES.map(listed).join('')}`,
     )
     .action(evaluate);
+}
+
+function listed(name: DatasetName): string {
+  const { metric, splits } = published(name);
+  const split = splits.length > 0 ? splits.join(', ') : 'none published';
+  return `  ${name.padEnd(20)} ${metric ?? 'none published'} [${split}]\n`;
 }
 
 async function evaluate(name: string, options: Options): Promise<void> {
@@ -159,7 +168,7 @@ async function evaluateModel(suite: Suite | LabelSetName, options: Options): Pro
     for (const model of [options.model, ...(options.against === undefined ? [] : [options.against])])
       open.push(await encoders.open(model, encoderOptions(options)));
     const evaluation = await measure(asked.question, asked.volumeOf, open, options, stop.signal);
-    await publish(evaluation, open[0]!, options);
+    await publish(evaluation, open[0]!, options, asked.question);
   } finally {
     stop.done();
     asked.close();
@@ -282,7 +291,12 @@ async function measure(
   };
 }
 
-async function publish(evaluation: Evaluation, encoder: Encoder, options: Options): Promise<void> {
+async function publish(
+  evaluation: Evaluation,
+  encoder: Encoder,
+  options: Options,
+  question: Question,
+): Promise<void> {
   const { result, against, subgroups, robustness } = evaluation;
   for (const note of result.notes) log(`evaluate: left out: ${note}`);
   if (options.report !== undefined) {
@@ -295,12 +309,21 @@ async function publish(evaluation: Evaluation, encoder: Encoder, options: Option
   if (options.json)
     printJson({
       ...document,
+      ...publishedOf(question),
       ...(judged.kind === 'outcomes' && { classes: judged.target.names }),
       ...(against && { against: { metrics: against.result.metrics, differences: against.differences } }),
       subgroups,
       ...(robustness && { robustness }),
     });
   else print(evaluation);
+}
+
+/** Of a public data set: what it is scored by and split as, and whether that split was used. */
+function publishedOf(question: Question): object {
+  const name = DATASET_NAMES.find((one) => one === question.suite);
+  if (name === undefined || question.kind !== 'head') return {};
+  const { metric, scored, splits } = published(name);
+  return { published: { metric, scored, splits, splitUsed: question.split !== undefined } };
 }
 
 function print({ result, against, subgroups, robustness }: Evaluation): void {

@@ -3,8 +3,8 @@ import { Graph, type TypedArray, type Value } from '../graph/index.js';
 import { Params } from '../nn/index.js';
 import { openDevice, type Device, type DeviceKind, type Program } from '../runtime/index.js';
 import { TextTokenizer } from '../text/tokenizer.js';
-import { tokenize, Prepared, type Scanned, type TokenSet } from '../volume/tokens.js';
-import { VolumeError, type Volume } from '../volume/volume.js';
+import { tokenize, Prepared, type Scanned, type TokenizeOptions, type TokenSet } from '../volume/tokens.js';
+import { VolumeError, type Vec3, type Volume } from '../volume/volume.js';
 import { imageBatch } from './batch.js';
 import { openTextEncoder, type ExternalText } from './external-text.js';
 import { imageInputs, textInputs } from './inputs.js';
@@ -49,18 +49,50 @@ export function flatten(params: Params, tensors: ReadonlyMap<string, NamedTensor
   return flat;
 }
 
-/** Cuts a volume in memory into one token set, with larger cubes where it would need more than `maxTokens`. */
-export function tokensFor(prepared: Prepared, samples: number, options: EmbedOptions = {}): TokenSet {
-  const { patchMm = 16, maxTokens = 2048 } = options;
+/** A cube of an image to look at instead of the whole. */
+export interface Around {
+  /** RAS+ millimetres; a token is centred on it. */
+  readonly centreMm: Vec3;
+  /** Whole tokens within this side are taken. */
+  readonly sideMm: number;
+}
+
+/**
+ * Cuts a volume in memory into one token set, with larger cubes where it would need more than `maxTokens`; or what is
+ * `around` a point of it, with the intensities still scaled as in the whole.
+ * @throws VolumeError when there is no anatomy. @throws ModelError for a number of tokens that no program has.
+ */
+export function tokensFor(
+  prepared: Prepared,
+  samples: number,
+  options: EmbedOptions & { readonly around?: Around } = {},
+): TokenSet {
+  const { patchMm = 16, maxTokens = 2048, around } = options;
   checkMaxTokens(maxTokens);
   for (let side = patchMm; ; side *= 2) {
-    const set = tokenize(prepared, { patchMm: side, samples, limit: maxTokens + 1 });
+    const part = around && cubeOf(prepared, around, side);
+    const set = tokenize(prepared, { patchMm: side, samples, limit: maxTokens + 1, ...part });
     if (set.count === 0)
       throw new VolumeError(
         'embed: the volume holds no anatomy (all air, or too little was measured); check the image',
       );
     if (set.count <= maxTokens) return set;
   }
+}
+
+/** The cells whose cubes lie within the asked one, on a grid that has one of them at its centre. */
+function cubeOf(
+  { stats }: Prepared,
+  { centreMm, sideMm }: Around,
+  patchMm: number,
+): Pick<TokenizeOptions, 'regionMm' | 'shiftMm'> {
+  // A little more than half, so that rounding takes no cell away.
+  const reach = Math.max(0, sideMm - patchMm) / 2 + 1e-3;
+  const shift = (d: 0 | 1 | 2): number => centreMm[d] - stats.centreMm[d];
+  return {
+    regionMm: [centreMm.map((mm) => mm - reach), centreMm.map((mm) => mm + reach)],
+    shiftMm: [shift(0), shift(1), shift(2)],
+  };
 }
 
 export interface OpenOptions {

@@ -206,6 +206,7 @@ describe('precess evaluate', () => {
     expect(result, result.stderr).toMatchObject({ code: 0 });
     const document = JSON.parse(result.stdout) as Evaluated;
     expect(document).toMatchObject({ suite: 'picai', series: 12, patients: 12, classes: ['no', 'yes'] });
+    expect(document).toMatchObject({ published: { scored: 'auroc', splitUsed: true } });
     expect(document.subgroups.find(({ by }) => by === 'site')!.groups).toMatchObject([
       { name: 'RUMC', n: 12 },
     ]);

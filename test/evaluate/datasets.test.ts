@@ -3,8 +3,11 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { scoresFor } from '../../src/evaluate/task-scores.js';
 import {
+  DATASET_NAMES,
   datasetNamed,
+  published,
   type ClassifyCase,
   type DatasetName,
   type SegmentationCase,
@@ -78,6 +81,76 @@ describe('sets with labels', () => {
     expect(JSON.stringify(cases.map(({ id, patientId }) => [id, patientId]))).not.toMatch(/1000[05]/);
   });
 
+  describe('PI-CAI with splits.json', () => {
+    const studies = ['10000_1000000', '10001_1000001', '10001_1000002', '10002_1000003'];
+    /** Four studies in the archives' folders fold0, fold0, fold0, fold1. */
+    const layout = (
+      splits: Readonly<Record<string, unknown>>,
+      archive = 'picai_public_images_fold',
+    ): Promise<string> =>
+      tree({
+        ...blank(
+          ...studies.flatMap((id, n) =>
+            ['t2w', 'adc', 'hbv'].map(
+              (c) =>
+                `${archive}${archive === '' ? 'images' : Number(n === 3)}/${id.split('_')[0]!}/${id}_${c}.mha`,
+            ),
+          ),
+        ),
+        'picai_labels/clinical_information/marksheet.csv': `patient_id,study_id,case_csPCa\n${studies
+          .map((id, n) => `${id.replace('_', ',')},${n % 2 ? 'YES' : 'NO'}`)
+          .join('\n')}\n`,
+        ...Object.fromEntries(
+          Object.entries(splits).map(([path, content]) => [
+            path,
+            typeof content === 'string' ? content : JSON.stringify(content),
+          ]),
+        ),
+      });
+    /** Five folds, as published: "val" of one fold is left out of its "train". */
+    const folds = (...val: (readonly string[])[]): unknown =>
+      val.map((names) => ({ train: studies.filter((id) => !names.includes(id)), val: names }));
+    const organisers = folds([studies[3]!], [], [studies[0]!], [], [studies[1]!, studies[2]!]);
+    const foldsIn = async (dir: string): Promise<unknown> =>
+      (await read<ClassifyCase>('picai', dir)).map(({ fold }) => fold);
+
+    it('takes the organisers’ folds, not those of the folders', async () => {
+      expect(await foldsIn(await layout({ 'splits.json': organisers }))).toEqual([2, 4, 4, 0]);
+      expect(await foldsIn(await layout({ 'splits.json': organisers }, ''))).toEqual([2, 4, 4, 0]);
+    });
+
+    it('takes the one of the public cases in a copy of picai_baseline', async () => {
+      const at = (name: string): string => `picai_baseline/src/picai_baseline/splits/${name}/splits.json`;
+      const other = folds(['10001_1000001'], ['10005_1000006']);
+      const dir = await layout({
+        [at('picai')]: organisers,
+        [at('picai_debug')]: other,
+        [at('picai_nnunet')]: other,
+        [at('picai_pubpriv')]: other,
+      });
+      expect(await foldsIn(dir)).toEqual([2, 4, 4, 0]);
+    });
+
+    it('takes the folders without it, or none', async () => {
+      expect(await foldsIn(await layout({}))).toEqual([0, 0, 0, 1]);
+      expect(await foldsIn(await layout({}, ''))).toEqual([null, null, null, null]);
+    });
+
+    it('refuses a list that is wrong or of other cases, without a name of a study', async () => {
+      const refusal = async (content: unknown): Promise<string> =>
+        read('picai', await layout({ 'splits.json': content })).then(
+          () => '',
+          (error: unknown) => (error as Error).message,
+        );
+      expect(await refusal('{')).toMatch(/splits\.json must be JSON/);
+      expect(await refusal({ train: [], val: [] })).toMatch(/must be a list of/);
+      expect(await refusal(folds([studies[0]!], studies))).toMatch(/every study in one "val" only/);
+      const short = await refusal(folds([studies[0]!], [studies[1]!]));
+      expect(short).toMatch(/name every study in one "val", but lacks 2 of 4; .*picai_nnunet/);
+      expect(short).not.toMatch(/1000\d/);
+    });
+  });
+
   it('PROSTATEx: a patient is positive by any finding', async () => {
     const series = (patient: string, name: string): string =>
       `PROSTATEx/${patient}/07-07-2011-MR prostaat-05711/${name}/1-01.dcm`;
@@ -96,6 +169,41 @@ describe('sets with labels', () => {
     expect(cases.map(({ label }) => label)).toEqual(['yes', 'no']);
     expect(cases[0]!.images.t2w).toMatch(/4\.000000-t2tsetra-00702$/);
     expect(cases[0]!.images.adc).toMatch(/DYNDISTADC-03704$/);
+
+    const findings = await read<ClassifyCase>('prostatex-findings', dir);
+    // DICOM's x to the left and y to the back, told in RAS+.
+    expect(findings.map(({ label, finding }) => [label, finding])).toEqual([
+      ['no', { fid: 1, positionMm: [-25, -7, -38], zone: 'PZ' }],
+      ['yes', { fid: 2, positionMm: [-2, -7, -38], zone: 'PZ' }],
+      ['no', { fid: 1, positionMm: [-2, -4, 3], zone: 'AS' }],
+    ]);
+    expect(new Set(findings.map(({ id }) => id)).size).toBe(3);
+    expect(findings[0]!.patientId).toBe(findings[1]!.patientId);
+    expect(findings.map(({ images }) => images)).toEqual([0, 0, 1].map((n) => cases[n]!.images));
+    expect(JSON.stringify(findings.map(({ id, patientId }) => [id, patientId]))).not.toMatch(/ProstateX/);
+  });
+
+  it('PROSTATEx: a finding listed twice counts once, one without a place is refused', async () => {
+    const rows = (...findings: readonly string[]): Promise<string> =>
+      tree({
+        ...blank(
+          ...['t2_tse_tra', 'ep2d_diff_tra_DYNDIST_ADC'].map(
+            (name) => `PROSTATEx/ProstateX-0002/07-15-2011-MR/${name}-1/1-01.dcm`,
+          ),
+        ),
+        'ProstateX-TrainingLesionInformationv2/ProstateX-Findings-Train.csv': `ProxID,fid,pos,zone,ClinSig\n${findings.join('\n')}\n`,
+      });
+    const one = 'ProstateX-0002,1,-27.0102 41.5467 -26.0469,PZ,TRUE';
+    const twice = await rows(one, one, 'ProstateX-0002,1,-2.058 38.6752 -34.6104,TZ,FALSE');
+    const found = await read<ClassifyCase>('prostatex-findings', twice);
+    expect(found.map(({ label, finding }) => [label, finding!.positionMm])).toEqual([
+      ['yes', [27.0102, -41.5467, -26.0469]],
+      ['no', [2.058, -38.6752, -34.6104]],
+    ]);
+    for (const bad of ['ProstateX-0002,1,1 2,PZ,TRUE', 'ProstateX-0002,one,1 2 3,PZ,TRUE'])
+      await expect(read('prostatex-findings', await rows(bad))).rejects.toThrow(
+        /a number as fid and three as pos in every row/,
+      );
   });
 
   it('ADNI, OASIS-1 and IXI: tables and names as published', async () => {
@@ -182,6 +290,21 @@ describe('sets with labels', () => {
     await expect(read('picai', other)).rejects.toThrow(/lacks case_cspca/);
     const empty = await tree({ 'marksheet.csv': 'patient_id,study_id,case_csPCa\n1,2,NO\n' });
     await expect(read('picai', empty)).rejects.toThrow(/holds no such case/);
+  });
+});
+
+describe('published metrics', () => {
+  it('are told of every set', () => {
+    for (const name of DATASET_NAMES) {
+      const set = datasetNamed(name);
+      expect(set).toMatchObject(published(name));
+      // What is said to be scored here is a score of heads.
+      if (set.scored !== null)
+        expect(Object.keys(scoresFor({ kind: 'classes', names: ['no', 'yes'] }))).toContain(set.scored);
+      if (set.metric === null) expect(set.splits).toEqual([]);
+    }
+    expect(published('picai').splits).toHaveLength(5);
+    expect(published('prostatex-findings')).toMatchObject({ metric: 'AUROC of findings', scored: 'auroc' });
   });
 });
 

@@ -1,82 +1,21 @@
-/** Public sets with a label a case: prostate cancer, dementia, age, sex, and any BIDS folder with a table of participants. */
+/** Public sets with a label a case: dementia, age, and any BIDS folder with a table of participants. */
 import { dirname, join } from 'node:path';
 import {
   filesIn,
   found,
-  hashed,
   numberFrom,
+  one,
   sexFrom,
   tableIn,
   type ClassifyCase,
   type ClassifyDataset,
 } from './dataset.js';
-
-/** Saha et al., Lancet Oncology 2024: images/PATIENT/PATIENT_STUDY_t2w.mha beside marksheet.csv (picai_labels). */
-export const picai: ClassifyDataset = {
-  kind: 'classify',
-  name: 'picai',
-  title: 'PI-CAI: clinically significant prostate cancer (ISUP 2 and above)',
-  channels: ['t2w', 'adc', 'hbv'],
-  async read(dir) {
-    const files = await filesIn(dir);
-    const columns = ['patient_id', 'study_id', 'case_cspca'];
-    const rows = await tableIn(dir, files, /(^|\/)marksheet\.csv$/, 'marksheet.csv of picai_labels', columns);
-    const images = new Map(files.map((file) => [/(\d+_\d+_(t2w|adc|hbv)\.mha)$/.exec(file)?.[1], file]));
-    const cases = rows.flatMap((row): ClassifyCase[] => {
-      const [patient, study] = [row.get('patient_id')!, row.get('study_id')!];
-      const of = channelsFrom(dir, picai.channels, (one) => images.get(`${patient}_${study}_${one}.mha`));
-      if (of === null) return [];
-      // The archives are named picai_public_images_fold0 to fold4; unpacked into one folder they leave no fold.
-      const fold = /fold(\d)(\/|_|$)/.exec(images.get(`${patient}_${study}_t2w.mha`)!)?.[1];
-      return [
-        {
-          id: hashed('se', `${patient}/${study}`),
-          patientId: hashed('pt', patient),
-          images: of,
-          label: row.get('case_cspca') === 'YES' ? 'yes' : 'no',
-          fold: fold === undefined ? null : Number(fold),
-          about: { sex: 'M', ageYears: numberFrom(row.get('patient_age')), source: row.get('center') ?? '' },
-        },
-      ];
-    });
-    return found(cases, dir, 'images/PATIENT/PATIENT_STUDY_{t2w,adc,hbv}.mha');
-  },
-};
-
-/** Litjens et al. 2014; Armato et al. 2018: DICOM of TCIA, and ProstateX-Findings-Train.csv. */
-export const prostatex: ClassifyDataset = {
-  kind: 'classify',
-  name: 'prostatex',
-  title: 'PROSTATEx: a clinically significant finding in the patient',
-  channels: ['t2w', 'adc'],
-  async read(dir) {
-    const files = await filesIn(dir);
-    const named = 'ProstateX-Findings-Train.csv';
-    const rows = await tableIn(dir, files, /ProstateX-Findings-Train\.csv$/i, named, ['proxid', 'clinsig']);
-    const significant = new Map<string, boolean>();
-    for (const row of rows) {
-      const id = row.get('proxid')!;
-      significant.set(id, (significant.get(id) ?? false) || /^(true|1)$/i.test(row.get('clinsig')!));
-    }
-    const folders = [...new Set(files.filter((file) => /\.dcm$/i.test(file)).map((file) => dirname(file)))];
-    const channel = { t2w: /t2[_-]?tse[_-]?tra/i, adc: /adc/i } as const;
-    const cases = [...significant].flatMap(([patient, yes]): ClassifyCase[] => {
-      const own = folders.filter((folder) => folder.split('/').includes(patient));
-      const of = channelsFrom(dir, prostatex.channels, (one) =>
-        own.find((folder) => channel[one as 't2w'].test(folder.split('/').at(-1)!)),
-      );
-      if (of === null) return [];
-      const about = { sex: 'M', manufacturer: 'SIEMENS', fieldStrengthT: 3 } as const;
-      return [{ ...one(patient, patient), images: of, label: yes ? 'yes' : 'no', fold: null, about }];
-    });
-    return found(cases, dir, 'PROSTATEx/ProstateX-NNNN/STUDY/SERIES/*.dcm');
-  },
-};
+import { published } from './published.js';
 
 /** Jack et al. 2008: a collection downloaded from IDA with its CSV; the first image of each row's id is taken. */
 export const adni: ClassifyDataset = {
   kind: 'classify',
-  name: 'adni',
+  ...published('adni'),
   title: 'ADNI: Alzheimer’s disease against cognitively normal (T1w)',
   channels: ['t1w'],
   async read(dir) {
@@ -109,7 +48,7 @@ export const adni: ClassifyDataset = {
  */
 export const oasis: ClassifyDataset = {
   kind: 'classify',
-  name: 'oasis',
+  ...published('oasis'),
   title: 'OASIS-1: dementia (CDR above 0) against none',
   channels: ['t1w'],
   async read(dir) {
@@ -153,7 +92,7 @@ const IXI_SITES: Readonly<Record<string, Pick<ClassifyCase['about'], 'manufactur
 /** brain-development.org: IXI002-Guys-0828-T1.nii.gz and IXI.xls, saved as IXI.csv. */
 export const ixi: ClassifyDataset = {
   kind: 'classify',
-  name: 'ixi',
+  ...published('ixi'),
   title: 'IXI: age of healthy people (T1w)',
   channels: ['t1w'],
   async read(dir) {
@@ -186,7 +125,7 @@ export const ixi: ClassifyDataset = {
 export function bids(target: string): ClassifyDataset {
   return {
     kind: 'classify',
-    name: 'bids',
+    ...published('bids'),
     title: `BIDS: ${target} of participants.tsv (T1w)`,
     channels: ['t1w'],
     async read(dir) {
@@ -211,20 +150,4 @@ export function bids(target: string): ClassifyDataset {
       return found(cases, dir, 'sub-LABEL/[ses-LABEL/]anat/*_T1w.nii.gz');
     },
   };
-}
-
-const one = (id: string, patient: string): Pick<ClassifyCase, 'id' | 'patientId'> => ({
-  id: hashed('se', id),
-  patientId: hashed('pt', patient),
-});
-
-/** All channels or none: a case without one of them cannot be compared with the others. */
-function channelsFrom(
-  dir: string,
-  channels: readonly string[],
-  of: (channel: string) => string | undefined,
-): Record<string, string> | null {
-  const paths = channels.map((channel) => [channel, of(channel)] as const);
-  if (paths.some(([, path]) => path === undefined)) return null;
-  return Object.fromEntries(paths.map(([channel, path]) => [channel, join(dir, path!)]));
 }

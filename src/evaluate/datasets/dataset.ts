@@ -5,6 +5,8 @@ import { join, relative } from 'node:path';
 import { readTable } from '../../corpus/table-file.js';
 import { EvaluateError } from '../error.js';
 import type { Evaluated } from '../suites.js';
+import type { Vec3 } from '../../volume/volume.js';
+import type { Published } from './published.js';
 
 /** What is known of a case beside its images. */
 export type About = Partial<
@@ -22,6 +24,17 @@ export interface ClassifyCase {
   /** The published fold; -1 where the case only teaches; null where no split is published. */
   readonly fold: number | null;
   readonly about: About;
+  /** Of a case that is a place in the images, not the whole of them. */
+  readonly finding?: Finding;
+}
+
+export interface Finding {
+  /** The publisher's number of it within the patient. */
+  readonly fid: number;
+  /** RAS+ millimetres. */
+  readonly positionMm: Vec3;
+  /** Of the organ, as published. */
+  readonly zone: string;
 }
 
 export interface SegmentationCase {
@@ -35,8 +48,7 @@ export interface SegmentationCase {
   readonly split: 'train' | 'validation' | 'test' | null;
 }
 
-interface Described {
-  readonly name: string;
+interface Described extends Published {
   readonly title: string;
 }
 
@@ -44,6 +56,8 @@ export interface ClassifyDataset extends Described {
   readonly kind: 'classify';
   /** Channels that a case must have, in the order in which their features are joined. */
   readonly channels: readonly string[];
+  /** Of a set of findings: the side of the cube around each that is looked at, and of its tokens. */
+  readonly look?: { readonly sideMm: number; readonly patchMm: number };
   /** @throws EvaluateError when `dir` is not laid out as published. */
   read(dir: string): Promise<ClassifyCase[]>;
 }
@@ -130,4 +144,21 @@ export function sexFrom(text: string | undefined): 'F' | 'M' | null {
 export function numberFrom(text: string | undefined): number | null {
   const n = Number(text);
   return text === undefined || text === '' || !Number.isFinite(n) ? null : n;
+}
+
+/** Ids of a case, from the publisher's names. */
+export const one = (id: string, patient: string): Pick<ClassifyCase, 'id' | 'patientId'> => ({
+  id: hashed('se', id),
+  patientId: hashed('pt', patient),
+});
+
+/** All channels or none: a case without one of them cannot be compared with the others. */
+export function channelsFrom(
+  dir: string,
+  channels: readonly string[],
+  of: (channel: string) => string | undefined,
+): Record<string, string> | null {
+  const paths = channels.map((channel) => [channel, of(channel)] as const);
+  if (paths.some(([, path]) => path === undefined)) return null;
+  return Object.fromEntries(paths.map(([channel, path]) => [channel, join(dir, path!)]));
 }

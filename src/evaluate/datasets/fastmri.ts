@@ -2,6 +2,7 @@
 import { basename, join } from 'node:path';
 import { readFastmriScan } from '../../formats/fastmri.js';
 import { filesIn, found, hashed, type ClassifyCase, type ClassifyDataset } from './dataset.js';
+import { published } from './published.js';
 
 /**
  * Zbontar et al. 2018 (knees), Knoll et al. 2020 (brains): {singlecoil,multicoil}_{train,val}/NAME.h5. The published
@@ -10,7 +11,7 @@ import { filesIn, found, hashed, type ClassifyCase, type ClassifyDataset } from 
  */
 export const fastmri: ClassifyDataset = {
   kind: 'classify',
-  name: 'fastmri',
+  ...published('fastmri'),
   title: 'fastMRI: which sequence a scan is',
   channels: ['image'],
   async read(dir) {

@@ -1,9 +1,10 @@
 /** The public data sets that `precess evaluate NAME --data DIR` reads as published. */
-import { adni, bids, ixi, oasis, picai, prostatex } from './classify.js';
+import { adni, bids, ixi, oasis } from './classify.js';
 import { fastmri } from './fastmri.js';
 import type { ClassifyDataset, Dataset, SegmentDataset } from './dataset.js';
 import type { DatasetName, LabelSetName, MaskSetName } from './names.js';
 import { ljubljanaMs } from './ljubljana.js';
+import { picai, prostatex, prostatexFindings } from './prostate.js';
 import { acdc, brats, totalsegmentatorMri } from './segment.js';
 
 export { DATASET_NAMES, type DatasetName, type LabelSetName, type MaskSetName, type Part } from './names.js';
@@ -15,10 +16,12 @@ export type {
   SegmentationCase,
   SegmentDataset,
 } from './dataset.js';
+export { published, type Published } from './published.js';
 
 const FIXED: readonly Dataset[] = [
   picai,
   prostatex,
+  prostatexFindings,
   adni,
   oasis,
   ixi,

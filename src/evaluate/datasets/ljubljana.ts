@@ -1,6 +1,7 @@
 /** The two sets of Ljubljana: lesions of multiple sclerosis at one time, and lesions that changed between two. */
 import { basename, dirname, join } from 'node:path';
 import { filesIn, found, named, type SegmentationCase, type SegmentDataset } from './dataset.js';
+import { published } from './published.js';
 
 const ONE_TIME = { flair: 'FLAIR', t1: 'T1W', t1ce: 'T1WKS', t2: 'T2W' };
 /** Lesions that are new show in the second study. */
@@ -30,7 +31,7 @@ interface Found {
  */
 export const ljubljanaMs: SegmentDataset = {
   kind: 'segment',
-  name: 'ljubljana-ms',
+  ...published('ljubljana-ms'),
   title: '3D-MR-MS (Ljubljana): lesions of multiple sclerosis',
   channels: [...Object.keys(ONE_TIME), ...Object.keys(TWO_TIMES)],
   toleranceMm: 2,

@@ -1,7 +1,16 @@
 /** Names of the public data sets, apart so that the command line loads nothing else to list them. */
 
 /** Sets with a label a case. */
-export const LABEL_SET_NAMES = ['picai', 'prostatex', 'adni', 'oasis', 'ixi', 'fastmri', 'bids'] as const;
+export const LABEL_SET_NAMES = [
+  'picai',
+  'prostatex',
+  'prostatex-findings',
+  'adni',
+  'oasis',
+  'ixi',
+  'fastmri',
+  'bids',
+] as const;
 export type LabelSetName = (typeof LABEL_SET_NAMES)[number];
 
 /** Sets with masks. */

@@ -1,6 +1,7 @@
 /** Public sets with masks: brain tumours, the heart, the whole body. */
 import { basename, dirname, join } from 'node:path';
 import { filesIn, found, named, tableIn, type SegmentationCase, type SegmentDataset } from './dataset.js';
+import { published } from './published.js';
 
 /** Where a publication measures no surfaces. */
 const TOLERANCE_MM = 2;
@@ -16,7 +17,7 @@ const BRATS = {
 /** Menze et al. 2015; Baid et al. 2021. */
 export const brats: SegmentDataset = {
   kind: 'segment',
-  name: 'brats',
+  ...published('brats'),
   title: 'BraTS: glioma',
   channels: ['flair', 't1ce', 't2', 't1'],
   toleranceMm: TOLERANCE_MM,
@@ -52,7 +53,7 @@ export const brats: SegmentDataset = {
 /** Bernard et al. 2018: training/patientNNN with Info.cfg; end-diastole and end-systole. */
 export const acdc: SegmentDataset = {
   kind: 'segment',
-  name: 'acdc',
+  ...published('acdc'),
   title: 'ACDC: the heart in end-diastole and end-systole',
   channels: ['cine'],
   toleranceMm: TOLERANCE_MM,
@@ -84,7 +85,7 @@ const SPLITS: Readonly<Record<string, SegmentationCase['split']>> = {
  */
 export const totalsegmentatorMri: SegmentDataset = {
   kind: 'segment',
-  name: 'totalsegmentator-mri',
+  ...published('totalsegmentator-mri'),
   title: 'TotalSegmentator MRI: structures of the whole body',
   channels: ['mri'],
   toleranceMm: 3,

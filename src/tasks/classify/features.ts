@@ -1,6 +1,12 @@
 /** Features of many series by the frozen encoder, reading ahead while it computes. */
 import type { Series } from '../../corpus/series.js';
-import { tokensFor, type EmbedOptions, type Encoder, type Features } from '../../models/encoder.js';
+import {
+  tokensFor,
+  type Around,
+  type EmbedOptions,
+  type Encoder,
+  type Features,
+} from '../../models/encoder.js';
 import { Prepared, type TokenSet } from '../../volume/tokens.js';
 import { VolumeError, type Volume } from '../../volume/volume.js';
 
@@ -8,6 +14,8 @@ export interface FeatureOptions extends EmbedOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
   readonly warn?: (message: string) => void;
+  /** Where to look in a series instead of at all of it. */
+  readonly aroundOf?: (id: string) => Around | undefined;
 }
 
 /** Series that share a run of the encoder. */
@@ -32,7 +40,9 @@ export async function featuresOf(
   const cut = async (n: number): Promise<TokenSet | null> => {
     const { id } = series[n]!;
     try {
-      return tokensFor(new Prepared(await volumeOf(id)), encoder.config.samples, options);
+      const prepared = new Prepared(await volumeOf(id));
+      const around = options.aroundOf?.(id);
+      return tokensFor(prepared, encoder.config.samples, { ...options, ...(around && { around }) });
     } catch (error) {
       if (!(error instanceof VolumeError)) throw error;
       options.warn?.(`${id} is left out: ${error.message}`);
