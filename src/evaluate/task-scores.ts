@@ -1,5 +1,5 @@
 /** All scores of a head's predictions, with intervals over patients. */
-import type { Prediction, Target } from '../tasks/classify/head.js';
+import { joinPredictions, type Prediction, type Target } from '../tasks/classify/prediction.js';
 import {
   accuracy,
   balancedAccuracy,
@@ -23,7 +23,7 @@ export interface Outcome {
 }
 
 /**
- * Joins predictions of series that share a unit (a patient with several series): probabilities and numbers are averaged.
+ * Joins predictions of series that share a unit (a patient with several series), see {@link joinPredictions}.
  * @param units unit of every series. @param patients patient of every series. @param ids the series' own, where a unit is
  * something else.
  */
@@ -37,27 +37,10 @@ export function joinUnits(
   const groups = new Map<string, number[]>();
   units.forEach((unit, n) => groups.set(unit, [...(groups.get(unit) ?? []), n]));
   return [...groups.values()].map((group) => {
-    const of = group.map((n) => predictions[n]!);
-    const probabilities = of[0]!.probabilities.map(
-      (_, c) => of.reduce((sum, one) => sum + one.probabilities[c]!, 0) / of.length,
-    );
-    // Decisions are the most frequent one, the first among equals; numbers are averaged.
-    const decided = mostFrequent(of.map(({ value }) => value));
-    const number = of.reduce((sum, one) => sum + one.value, 0) / of.length;
-    const prediction: Prediction = {
-      probabilities,
-      value: probabilities.length === 0 ? number : decided,
-      present: of[0]!.present.map((_, c) => of.filter(({ present }) => present[c]).length * 2 > of.length),
-    };
+    const prediction = joinPredictions(group.map((n) => predictions[n]!));
     const series = group.map((n) => ids[n]!);
     return { patient: patients[group[0]!]!, series, prediction, truth: truth[group[0]!]! };
   });
-}
-
-function mostFrequent(values: readonly number[]): number {
-  const counts = new Map<number, number>();
-  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
-  return [...counts].sort(([, a], [, b]) => b - a)[0]![0];
 }
 
 export interface ScoreOptions {
