@@ -234,7 +234,7 @@ async function publish(evaluation: Evaluation, encoder: Encoder, options: Option
 }
 
 function print({ result, against, subgroups, robustness }: Evaluation): void {
-  const { suite, metrics, series, patients } = result;
+  const { suite, metrics, labels = [], series, patients } = result;
   const line = (text: string): boolean => process.stdout.write(`${text}\n`);
   const span = ([low, high]: readonly [number, number]): string => `[${low.toFixed(3)}, ${high.toFixed(3)}]`;
   line(`${suite}: ${series} series of ${patients} patients, 95 % intervals over patients`);
@@ -242,6 +242,9 @@ function print({ result, against, subgroups, robustness }: Evaluation): void {
     line(`${name.padEnd(22)} ${value.toFixed(3)}  ${span(ci95)}  n = ${n}`);
   if (against) line('less the other model:');
   for (const [name, { difference, ci95, p, test }] of Object.entries(against?.differences ?? {}))
+  for (const { name, metrics: of } of labels)
+    for (const [metric, { value, ci95, n }] of Object.entries(of))
+      line(`${`${name} ${metric}`.padEnd(22)} ${value.toFixed(3)}  ${span(ci95)}  n = ${n}`);
     line(`${name.padEnd(22)} ${difference.toFixed(3)}  ${span(ci95)}  p = ${p.toPrecision(2)} (${test})`);
   const main = Object.keys(metrics)[0]!;
   for (const { by, groups } of subgroups)

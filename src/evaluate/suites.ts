@@ -8,7 +8,7 @@ import type { Measured } from './intervals.js';
 import { DIRECTIONS, KS, QUERY_SCORES, type Judged } from './judged.js';
 import { checkApart } from './leakage.js';
 import { retrieval } from './retrieval.js';
-import { joinUnits, measureAll, taskScores } from './task-scores.js';
+import { joinUnits, measureAll, scoresByLabel, taskScores, type LabelResult } from './task-scores.js';
 
 /** Suites that ask for a field of the series, and how they are told apart. */
 export const FIELD_SUITES = { contrast: 'contrast', plane: 'plane', 'body-part': 'bodyPart' } as const;
@@ -38,6 +38,8 @@ export interface SuiteResult {
   /** What was left out, and why. */
   readonly notes: readonly string[];
   /** What was found of each case, for comparisons, groups and the report. */
+  /** Of several labels, the scores of each; `metrics` are their means. */
+  readonly labels?: readonly LabelResult[];
   readonly judged: Judged;
 }
 
@@ -146,6 +148,7 @@ export function fitSuite(
       notes: missing > 0 ? [`${missing} series that show nothing`] : [],
       judged: { kind: 'outcomes', target: { kind: kept.kind, names: kept.names }, cases: outcomes },
     };
+      ...(kept.kind === 'labels' && { labels: scoresByLabel(kept, outcomes, { rounds, seed }) }),
   };
 }
 

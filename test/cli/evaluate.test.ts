@@ -23,6 +23,7 @@ interface Evaluated {
   suite: string;
   metrics: Record<string, { value: number; ci95: [number, number]; n: number }>;
   classes: string[];
+  labels: { name: string; metrics: Evaluated['metrics'] }[];
   series: number;
   patients: number;
   subgroups: { by: string; groups: { n: number; metrics?: object; tooSmall?: string }[] }[];
@@ -186,6 +187,24 @@ describe('precess evaluate', () => {
     expect(result.suite).toBe('labels');
     expect(result.series).toBe(23);
     expect(result.patients).toBe(12);
+  });
+
+  it('measures several labels, each and in the mean', async () => {
+    const patients = [...new Set(series.map(({ patientId }) => patientId))];
+    const path = join(dir, 'several.csv');
+    const rows = patients.map((id, n) => `${id},${n % 2},${n % 3 === 0 ? 1 : 0}`);
+    await writeFile(path, `patient,tear,cyst\n${rows.join('\n')}\n`);
+    const args = ['--labels', path, '--target', 'tear,cyst', '--folds', '2', '--rounds', '100'];
+    const report = join(dir, 'several.html');
+    const { metrics, labels } = await json<Evaluated>(...on('labels', ...args, '--report', report));
+    const names = ['auroc', 'auprc', 'f1', 'balancedAccuracy', 'brier', 'ece'];
+    expect(Object.keys(metrics)).toEqual(names);
+    expect(labels.map(({ name }) => name)).toEqual(['tear', 'cyst']);
+    for (const name of names) {
+      const [tear, cyst] = labels.map(({ metrics: of }) => of[name]!.value);
+      expect(metrics[name]!.value).toBeCloseTo((tear! + cyst!) / 2, 10);
+    }
+    expect(await readFile(report, 'utf8')).toMatch(/<h3>tear<\/h3>[^]*<polyline[^]*<h3>cyst<\/h3>/);
   });
 
   it('reads a public data set where it lies, in its published folds', async () => {
