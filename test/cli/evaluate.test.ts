@@ -102,7 +102,11 @@ async function writePatient(root: string, n: number): Promise<void> {
     );
     await writeFile(
       `${path}.json`,
-      JSON.stringify({ Manufacturer: n % 2 ? 'Siemens' : 'GE', MagneticFieldStrength: 3 }),
+      JSON.stringify({
+        Manufacturer: n % 2 ? 'Siemens' : 'GE',
+        MagneticFieldStrength: 3,
+        BodyPartExamined: 'KNEE',
+      }),
     );
   }
 }
@@ -205,6 +209,26 @@ describe('precess evaluate', () => {
       expect(metrics[name]!.value).toBeCloseTo((tear! + cyst!) / 2, 10);
     }
     expect(await readFile(report, 'utf8')).toMatch(/<h3>tear<\/h3>[^]*<polyline[^]*<h3>cyst<\/h3>/);
+  });
+
+  it('measures how well an image finds those like it of other patients', async () => {
+    const report = join(dir, 'images.html');
+    const args = ['--rounds', '100', '--report', report];
+    const result = await json<Evaluated>(...on('image-retrieval', ...args));
+    expect(result).toMatchObject({ suite: 'image-retrieval', patients: 12 });
+    expect(Object.keys(result.metrics)).toEqual(
+      [1, 5, 10]
+        .flatMap((k) => [`recall@${k}`, `chance@${k}`])
+        .concat('map', 'chanceMap')
+        .map((name) => `imageToImage.${name}`),
+    );
+    // One body part in two contrasts, one series of which is missing: of one contrast ten or eleven of the other patients'.
+    const chance = result.metrics['imageToImage.chance@1']!.value;
+    expect(chance).toBeGreaterThan(10 / 22);
+    expect(chance).toBeLessThan(11 / 21);
+    const page = await readFile(report, 'utf8');
+    expect(page).toContain('those of the same body part and contrast');
+    expect(page).not.toContain('predicted by a head');
   });
 
   it('reads a public data set where it lies, in its published folds', async () => {
