@@ -8,6 +8,18 @@ export {
   type Ingested,
   type Series,
 } from './corpus/index.js';
+export {
+  DATASET_NAMES,
+  datasetNamed,
+  type ClassifyCase,
+  type ClassifyDataset,
+  type Dataset,
+  type DatasetName,
+  type SegmentationCase,
+  type SegmentDataset,
+} from './evaluate/datasets/index.js';
+/** Scores, intervals, tests between models, and suites. */
+export * as evaluation from './evaluate/index.js';
 export { retrieval, type Retrieval } from './evaluate/retrieval.js';
 export {
   groupSeries,
@@ -21,6 +33,8 @@ export { Encoder, tokensFor, type EmbedOptions } from './models/encoder.js';
 export { openModel, writeModel, type ModelFile } from './models/model-file.js';
 export { newModel } from './models/new-model.js';
 export { modelConfig, MODEL_SIZES, ModelError, type ModelConfig } from './models/sizes.js';
+/** Heads on frozen features: tables of labels, fitting, predicting, and the files of heads. */
+export * as classification from './tasks/classify/index.js';
 export { openImages } from './tasks/images.js';
 export { TaskError } from './tasks/error.js';
 export { ground, type Grounding, type GroundOptions } from './tasks/grounding.js';

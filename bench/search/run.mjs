@@ -1,4 +1,5 @@
-// Nearest neighbours among simulated vectors: the index of Precess, brute force, and faiss on the same vectors, in one run.
+// Nearest neighbours among simulated vectors: the index of Precess, brute force, faiss, and hnswlib where it is installed,
+// on the same vectors, in one run.
 //   npm run bench:search -- [--rows N] [--dim N] [--clusters N] [--queries N] [--probes N,N] [--json]
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -146,14 +147,14 @@ try {
     ],
     { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 26 },
   );
-  const faiss = peer.status === 0 ? JSON.parse(peer.stdout) : {};
+  const peers = peer.status === 0 ? JSON.parse(peer.stdout) : {};
   const result = {
     machine: `${cpus().length} x ${cpus()[0].model}`,
     rows,
     dim,
     'precess, exact': { p50: brute.p50, p95: brute.p95, recall: 1, build: 0 },
     'precess, index': { p50: ann.p50, p95: ann.p95, recall: recall(ann.found), build },
-    ...faiss,
+    ...peers,
   };
   if (values.json) console.log(JSON.stringify(result, null, 2));
   else

@@ -43,8 +43,8 @@ export interface Exhibits {
         readonly right: boolean | null;
       }[]
     | null;
-  /** What was asked of the series: a class, a quantity, …, or what fits a text. */
-  readonly kind: Target['kind'] | 'texts';
+  /** What was asked of the series: a class, a quantity, …, what fits a text, or what is like an image. */
+  readonly kind: Target['kind'] | 'texts' | 'images';
 }
 
 /**
@@ -64,10 +64,11 @@ export async function exhibitsOf(
     import('../evaluate/map.js'),
   ]);
   const textOf = new Map(question.series.map(({ id, text }) => [id, text]));
-  const cases = judged.kind === 'outcomes' ? toldOf(judged) : kindsOf(question, encoded);
+  const cases = judged.kind === 'outcomes' ? toldOf(judged) : await kindsOf(question, encoded);
   const vectors = cases.map(({ id }) => encoded.get(id)!.summary);
   const kinds = cases.map(({ truth }) => truth);
-  const kind = judged.kind === 'outcomes' ? judged.target.kind : 'texts';
+  const kind =
+    judged.kind === 'outcomes' ? judged.target.kind : question.kind === 'images' ? 'images' : 'texts';
   // Quantities have no kinds: any series is as good as another.
   const even = kind === 'number' ? kinds.map(() => '') : kinds;
   const truthOf = new Map(cases.map(({ id, truth }) => [id, truth]));
@@ -90,7 +91,7 @@ export async function exhibitsOf(
   const worst: Exhibits['worst'][number][] = [];
   for (const { series, truth, decided, by } of worstCases(judged, WORST)) {
     const id = series[0]!;
-    const asked = kind === 'texts' ? saying(id) : truth;
+    const asked = kind === 'texts' || kind === 'images' ? saying(id) : truth;
     worst.push({ id, picture: await draw(id), truth: asked, decided, by, count: series.length });
   }
   const drawn = drawCases(
@@ -110,18 +111,24 @@ export async function exhibitsOf(
   return { worst, queries, map, kind };
 }
 
-/** Of texts: the body part of each series that was encoded, for the map. */
-function kindsOf(question: Question, encoded: Encoded): Told[] {
-  if (question.kind !== 'texts') return [];
+/** For the map, of texts the body part of each series that was encoded, of images what they are alike by. */
+async function kindsOf(question: Question, encoded: Encoded): Promise<Told[]> {
+  const { likeness } = await import('../evaluate/retrieval-suites.js');
+  const told = ({ id, patientId }: { id: string; patientId: string }, truth: string): Told => ({
+    id,
+    patient: patientId,
+    truth,
+    decided: '',
+    right: null,
+  });
+  if (question.kind === 'texts')
+    return question.series
+      .filter(({ id }) => encoded.has(id))
+      .map((one) => told(one, one.bodyPart.toLowerCase()));
+  if (question.kind !== 'images') return [];
   return question.series
-    .filter(({ id }) => encoded.has(id))
-    .map(({ id, patientId, bodyPart }) => ({
-      id,
-      patient: patientId,
-      truth: bodyPart.toLowerCase(),
-      decided: '',
-      right: null,
-    }));
+    .filter((one) => encoded.has(one.id) && likeness(one) !== null)
+    .map((one) => told(one, likeness(one)!));
 }
 
 async function hitsOf(
@@ -133,6 +140,16 @@ async function hitsOf(
 ): Promise<{ n: number; found: Hit[] }[]> {
   const { found, nearest } = await import('../evaluate/exhibits.js');
   if (question.kind === 'head') return asked.map((n) => ({ n, found: nearest(cases, vectors, n, HITS) }));
+  if (question.kind === 'images') {
+    const kindOf = new Map(cases.map(({ id, truth }) => [id, truth]));
+    return asked.map((n) => ({
+      n,
+      found: nearest(cases, vectors, n, HITS).map((hit) => ({
+        ...hit,
+        right: kindOf.get(hit.id) === cases[n]!.truth,
+      })),
+    }));
+  }
   const textOf = new Map(question.series.map(({ id, text }) => [id, text]));
   const series = cases.map(({ id }) => ({ id, text: textOf.get(id)! }));
   const texts = asked.map((n) => series[n]!.text);

@@ -11,7 +11,7 @@ import type { Volume } from '../volume/volume.js';
 import type { Exhibits } from './evaluate-exhibits.js';
 import { CliError, Interrupted, log, progress } from './shared.js';
 
-/** What is asked of a model: a head on its features, or texts and images of each other. */
+/** What is asked of a model: a head on its features, texts and images of each other, or images like an image. */
 export type Question =
   | ({
       readonly kind: 'head';
@@ -26,6 +26,12 @@ export type Question =
       readonly suite: 'retrieval';
       readonly series: readonly (Evaluated & Pick<Series, 'bodyPart'>)[];
       readonly notes: readonly string[];
+    }
+  | {
+      readonly kind: 'images';
+      readonly suite: 'image-retrieval';
+      readonly series: readonly (Evaluated & Pick<Series, 'bodyPart' | 'contrast'>)[];
+      readonly notes: readonly string[];
     };
 
 export type Encoded = ReadonlyMap<string, Features>;
@@ -38,7 +44,7 @@ export interface EncodeOptions {
 }
 
 /**
- * What the model makes of every series that shows something: features for heads, unit vectors for texts.
+ * What the model makes of every series that shows something: features for heads, unit vectors for the others.
  * @throws Interrupted when `signal` fires.
  */
 export async function encode(
@@ -123,7 +129,7 @@ export async function judgeOf(
   encoded: Encoded,
   options: SuiteOptions,
 ): Promise<(asked: Encoded) => SuiteResult> {
-  const { fitSuite, retrievalSuite } = await import('../evaluate/suites.js');
+  const { fitSuite, imageRetrievalSuite, retrievalSuite } = await import('../evaluate/suites.js');
   const withNotes = (result: SuiteResult): SuiteResult => ({
     ...result,
     notes: [...question.notes, ...result.notes],
@@ -132,6 +138,17 @@ export async function judgeOf(
     const judge = fitSuite(question, encoded, options);
     return (asked) => withNotes(judge(asked));
   }
+  if (question.kind === 'images')
+    return (asked) => {
+      const seen = question.series.filter(({ id }) => asked.has(id));
+      const vectors = seen.map(({ id }) => asked.get(id)!.summary);
+      const result = imageRetrievalSuite(seen, vectors, { ...options, checkLeakage: asked === encoded });
+      const missing = question.series.length - seen.length;
+      return withNotes({
+        ...result,
+        notes: [...(missing > 0 ? [`${missing} series that show nothing`] : []), ...result.notes],
+      });
+    };
   const series = question.series.filter(({ id }) => encoded.has(id));
   const texts = await encoder.embedTexts(series.map(({ text }) => text));
   return (asked) => {

@@ -29,9 +29,9 @@ export function caseSections({ map, queries, worst, kind }: Exhibits): string {
   );
 }
 
-/** `one` of what is told of classes (sets of labels among them), quantities and texts. */
-const by = <T>(kind: Kind, one: { classes: T; number: T; texts: T }): T =>
-  kind === 'number' || kind === 'texts' ? one[kind] : one.classes;
+/** `one` of what is told of classes (sets of labels among them), quantities, texts and images. */
+const by = <T>(kind: Kind, one: { classes: T; number: T; texts: T; images: T }): T =>
+  kind === 'number' || kind === 'texts' || kind === 'images' ? one[kind] : one.classes;
 
 function card({ id, picture }: Shown, lines: readonly string[], mark: boolean | null = null): string {
   const kind = mark === null ? '' : mark ? ' right' : ' wrong';
@@ -51,6 +51,8 @@ function querySection(queries: Exhibits['queries'], kind: Kind): string {
       'Left: series drawn at random. Beside each, the series of other patients with the most similar features (cosine), with their true values.',
     texts:
       'Left: series drawn at random, of each body part in turn, whose text was asked for. Beside each, the images nearest to the text (cosine); right are those of which all that it says is true.',
+    images:
+      'Left: series drawn at random, of each body part and contrast in turn. Beside each, the series of other patients nearest to it (cosine); right are those of the same body part and contrast.',
   });
   const rows = queries.map((query) => {
     const hits = query.hits.map((hit) => {
@@ -67,6 +69,10 @@ function worstSection(worst: Exhibits['worst'], kind: Kind): string {
     classes: ['Most surely wrong', 'Wrong decisions, those that the head was surest of first.'],
     number: ['Largest errors', 'What was said, and what is true.'],
     texts: ['Hardest to find', 'Series for whose text the first right image came late among all.'],
+    images: [
+      'Hardest to find for',
+      'Series for which the first one of the same body part and contrast came late among those of other patients.',
+    ],
   });
   const cards = worst.map((one) => {
     const off = kind === 'labels' ? 'off by' : 'at';
@@ -74,9 +80,10 @@ function worstSection(worst: Exhibits['worst'], kind: Kind): string {
       classes: `<div><b>${escape(one.decided)}</b> ${off} ${one.by.toFixed(3)}</div><div>is ${escape(one.truth)}</div>`,
       number: `<div><b>${escape(one.decided)}</b> for ${escape(one.truth)}</div>`,
       texts: `<div>place <b>${one.by}</b></div>${says(one.truth)}`,
+      images: `<div>place <b>${one.by}</b></div>${says(one.truth)}`,
     });
     const many = one.count > 1 ? `<div>${one.count} series</div>` : '';
-    return card(one, [told, many], by(kind, { classes: false, number: null, texts: null }));
+    return card(one, [told, many], by(kind, { classes: false, number: null, texts: null, images: null }));
   });
   return `<h2>${title}</h2><p>${explain}</p><div class="cards">${cards.join('')}</div>`;
 }
@@ -107,7 +114,7 @@ function mapSection(map: NonNullable<Exhibits['map']>, asked: Kind): string {
     ? ' Rings are series that the head took for another class.'
     : '';
   return `<h2>Map</h2><p>${map.length} series, near each other where the model's vectors are alike (UMAP), coloured by
-${by(asked, { classes: 'class', number: 'value', texts: 'body part' })}.
+${by(asked, { classes: 'class', number: 'value', texts: 'body part', images: 'body part and contrast' })}.
 Only who is near whom means something.${wrong}</p>
 <svg class="map" viewBox="0 0 ${MAP.width} ${MAP.height}" width="${MAP.width}" height="${MAP.height}" role="img" aria-label="map of the series">${points.join('')}</svg>
 <p class="legend">${legend.join(' ')}</p>`;

@@ -1,16 +1,12 @@
 /** The page of an evaluation: one HTML file with its drawings inside. */
-import { calibration, confusion } from '../evaluate/decisions.js';
-import { rocCurve } from '../evaluate/ranking.js';
-import type { SuiteResult } from '../evaluate/suites.js';
 import type { Evaluation } from './evaluate-measure.js';
 import { CASES_STYLE, caseSections } from './evaluate-report-cases.js';
+import { figures, labelFigures } from './evaluate-report-figures.js';
+import { MARGIN, path, SIDE, x, y } from './evaluate-report-plot.js';
 import { COLOURS, escape, PALETTE } from './page.js';
 import type { Measured } from '../evaluate/intervals.js';
 import type { Subgroup } from '../evaluate/subgroups.js';
 import type { ModelFile } from '../models/model-file.js';
-
-const SIDE = 320;
-const MARGIN = { left: 44, right: 12, top: 12, bottom: 36 } as const;
 
 /** A self-contained page of scores, curves, decisions, groups and cases. Everything on it is from the evaluation. */
 export function evaluationReport(
@@ -36,12 +32,12 @@ figcaption{font-size:.9rem;color:var(--soft);max-width:${SIDE}px}svg text{font:1
 .confusion td,.confusion th{border:1px solid var(--line);padding:.3rem .6rem;text-align:center}${CASES_STYLE}</style></head><body>
 <h1>${escape(suite)}</h1>
 <p>${series} series of ${patients} patients. Model: ${escape(model.config.size)}, ${model.step} ${model.step === 1 ? 'step' : 'steps'},
-${model.provenance.series} series seen in training. Every case was predicted by a head that had not seen its patient.</p>
+${model.provenance.series} series seen in training.${result.judged.kind === 'outcomes' ? ' Every case was predicted by a head that had not seen its patient.' : ''}</p>
 ${notes.length > 0 ? `<p>Left out: ${escape(notes.join('; '))}.</p>` : ''}
 <h2>Scores</h2>
 <table><tr><th>score</th><th>value</th><th>95 % interval over patients</th><th>patients</th></tr>${rows.join('')}</table>
 ${against ? differences(against) : ''}
-${figures(result)}
+${figures(result)}${labelFigures(result)}
 ${subgroups.length > 0 ? groupTables(subgroups, main) : ''}
 ${robustness ? robustnessCurves(robustness, main) : ''}
 ${exhibits ? caseSections(exhibits) : ''}
@@ -113,84 +109,4 @@ function robustnessCurves(curves: NonNullable<Evaluation['robustness']>, metric:
 <text x="${x(0.5)}" y="${SIDE - 4}" text-anchor="middle">${escape(unit)}</text></svg><figcaption>${escape(name)}</figcaption></figure>`;
   };
   return `<h2>Images made worse: ${escape(metric)}</h2><div class="figures">${curves.map(figure).join('')}</div>`;
-}
-
-function figures({ judged }: SuiteResult): string {
-  if (judged.kind !== 'outcomes' || judged.cases[0]?.prediction.value === -1) return '';
-  const { cases: outcomes } = judged;
-  const { names } = judged.target;
-  const probabilities = outcomes.map(({ prediction }) => prediction.probabilities);
-  if (probabilities[0]?.length !== names.length) return '';
-  const truth = outcomes.map(({ truth: one }) => one as number);
-  const asked = names.length === 2 ? [1] : names.map((_, c) => c);
-  const curves = asked.map((c) => ({
-    name: names[c]!,
-    points: rocCurve(
-      truth.map((one) => (one === c ? 1 : 0)),
-      probabilities.map((row) => row[c]!),
-    ),
-  }));
-  const bins = calibration(truth, probabilities, 10);
-  const counts = confusion(
-    truth,
-    outcomes.map(({ prediction }) => prediction.value),
-    names.length,
-  );
-  return `<h2>Curves</h2><div class="figures">
-<figure>${plot(
-    '1 - specificity',
-    'sensitivity',
-    curves.map(({ points }, n) => path(points, COLOURS[n % COLOURS.length]!, n >= COLOURS.length)).join(''),
-  )}
-<figcaption>Receiver operating characteristic, each class against the rest.
-${curves.map(({ name }, n) => `<span class="key" style="color:${COLOURS[n % COLOURS.length]!}">${n < COLOURS.length ? '■' : '▨'} ${escape(name)}</span>`).join(' ')}</figcaption></figure>
-<figure>${plot(
-    'probability of the likeliest class',
-    'share that is right',
-    bins
-      .map(
-        ({ confidence, accuracy, count }) =>
-          `<circle cx="${x(confidence)}" cy="${y(accuracy)}" r="${(2 + 10 * Math.sqrt(count / outcomes.length)).toFixed(1)}" fill="${COLOURS[0]}" fill-opacity=".7"/>`,
-      )
-      .join(''),
-  )}
-<figcaption>Calibration: on the line, probabilities mean what they say. A circle's area is its number of cases.</figcaption></figure>
-</div>
-<h2>Decisions</h2>
-<table class="confusion"><tr><th>truth \\ decided</th>${names.map((name) => `<th>${escape(name)}</th>`).join('')}</tr>
-${counts.map((row, n) => confusionRow(names[n]!, row)).join('')}</table>`;
-}
-
-function confusionRow(name: string, row: readonly number[]): string {
-  const total = Math.max(
-    1,
-    row.reduce((sum, count) => sum + count, 0),
-  );
-  const cells = row.map(
-    (count) => `<td style="background:rgba(11,110,153,${(0.5 * (count / total)).toFixed(2)})">${count}</td>`,
-  );
-  return `<tr><th>${escape(name)}</th>${cells.join('')}</tr>`;
-}
-
-const width = SIDE - MARGIN.left - MARGIN.right;
-const height = SIDE - MARGIN.top - MARGIN.bottom;
-const x = (value: number): string => (MARGIN.left + value * width).toFixed(1);
-const y = (value: number): string => (MARGIN.top + (1 - value) * height).toFixed(1);
-
-const path = (points: readonly { x: number; y: number }[], colour: string, dashed = false): string =>
-  `<polyline fill="none"${dashed ? ' stroke-dasharray="5 3"' : ''} stroke="${colour}" stroke-width="2" points="${points.map((p) => `${x(p.x)},${y(p.y)}`).join(' ')}"/>`;
-
-/** Unit square with the diagonal. */
-function plot(xLabel: string, yLabel: string, inside: string): string {
-  const ticks = [0, 0.5, 1]
-    .map(
-      (t) =>
-        `<text x="${x(t)}" y="${SIDE - 20}" text-anchor="middle">${t}</text><text x="${MARGIN.left - 6}" y="${y(t)}" dy=".35em" text-anchor="end">${t}</text>`,
-    )
-    .join('');
-  return `<svg width="${SIDE}" height="${SIDE}" role="img" aria-label="${yLabel} over ${xLabel}">
-<rect x="${MARGIN.left}" y="${MARGIN.top}" width="${width}" height="${height}" fill="none" stroke="var(--line)"/>
-<line x1="${x(0)}" y1="${y(0)}" x2="${x(1)}" y2="${y(1)}" stroke="var(--line)" stroke-dasharray="4"/>${ticks}${inside}
-<text x="${x(0.5)}" y="${SIDE - 4}" text-anchor="middle">${xLabel}</text>
-<text transform="translate(12 ${y(0.5)}) rotate(-90)" text-anchor="middle">${yLabel}</text></svg>`;
 }

@@ -24,6 +24,7 @@ const SUITE_NAMES = [
   'plane',
   'body-part',
   'retrieval',
+  'image-retrieval',
   'labels',
 ] as const satisfies readonly Suite[];
 
@@ -224,6 +225,7 @@ async function questionOf(
 ): Promise<Question> {
   if (suite === 'retrieval')
     return { kind: 'texts', suite, series: series.filter(({ text }) => text !== ''), notes: [] };
+  if (suite === 'image-retrieval') return { kind: 'images', suite, series, notes: [] };
   if (suite !== 'labels') {
     const { fieldTarget } = await import('../evaluate/suites.js');
     return { kind: 'head', suite, ...fieldTarget(suite, series) };
@@ -327,12 +329,15 @@ function publishedOf(question: Question): object {
 }
 
 function print({ result, against, subgroups, robustness }: Evaluation): void {
-  const { suite, metrics, series, patients } = result;
+  const { suite, metrics, labels = [], series, patients } = result;
   const line = (text: string): boolean => process.stdout.write(`${text}\n`);
   const span = ([low, high]: readonly [number, number]): string => `[${low.toFixed(3)}, ${high.toFixed(3)}]`;
   line(`${suite}: ${series} series of ${patients} patients, 95 % intervals over patients`);
   for (const [name, { value, ci95, n }] of Object.entries(metrics))
     line(`${name.padEnd(22)} ${value.toFixed(3)}  ${span(ci95)}  n = ${n}`);
+  for (const { name, metrics: of } of labels)
+    for (const [metric, { value, ci95, n }] of Object.entries(of))
+      line(`${`${name} ${metric}`.padEnd(22)} ${value.toFixed(3)}  ${span(ci95)}  n = ${n}`);
   if (against) line('less the other model:');
   for (const [name, { difference, ci95, p, test }] of Object.entries(against?.differences ?? {}))
     line(`${name.padEnd(22)} ${difference.toFixed(3)}  ${span(ci95)}  p = ${p.toPrecision(2)} (${test})`);

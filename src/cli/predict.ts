@@ -2,9 +2,9 @@
 import { rename, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Features } from '../models/encoder.js';
-import type { FittedHead } from '../tasks/classify/index.js';
+import type { Series } from '../corpus/series.js';
+import type { FittedHead, Level, Prediction } from '../tasks/classify/index.js';
 import type { OpenedImage } from '../tasks/images.js';
-import type { Prediction } from '../tasks/classify/head.js';
 import {
   CliError,
   Interrupted,
@@ -28,7 +28,9 @@ interface Options {
 export function registerPredict(program: Command): void {
   program
     .command('predict')
-    .description('Predict with a head from "precess fit classify": one row a series, as CSV or JSON.')
+    .description(
+      'Predict with a head from "precess fit classify": one row a series, study or patient, as it was fitted; as CSV or JSON.',
+    )
     .argument('[src]', 'DICOM folder or file, or NIfTI file')
     .requiredOption('--head <dir>', 'folder made by "precess fit classify"')
     .option('--corpus <dir>', 'predict for the series of a corpus instead')
@@ -41,6 +43,8 @@ export function registerPredict(program: Command): void {
       '\nExample:\n  precess predict scans/T1 --head heads/diagnosis --json\n' +
         '  precess predict --corpus corpus --head heads/diagnosis --out predictions.csv\n' +
         '  precess predict scans/T1 --head heads/diagnosis --out prediction.dcm\n\n' +
+        'Of a corpus, series are joined to the studies or patients that the head was fitted for; give the --where of the fit.\n' +
+        'Whose the images of a file or folder are is not known: they have a row a series.\n' +
         'A DICOM SR belongs to the study of the images and names the patient as they do.\n' +
         'For research only: a prediction is no diagnosis.\n',
     )
@@ -48,7 +52,10 @@ export function registerPredict(program: Command): void {
 }
 
 interface Row {
+  /** Of the series, study or patient. */
   readonly id: string;
+  /** Of a study or patient: the ids of its series that were joined. */
+  readonly series?: readonly string[];
   /** The decided class, the number, or the labels that are present. */
   readonly value: string | number | readonly string[];
   readonly probabilities?: Readonly<Record<string, number>>;
@@ -66,12 +73,15 @@ async function predict(src: string | undefined, options: Options): Promise<void>
     throw new UsageError(
       '--out *.dcm goes with a DICOM image: the series of a corpus have lost their identity',
     );
-  const [{ featuresOf, predictHead, readHead, vectorOf }, { Encoder, tokensFor }, { Prepared }] =
-    await Promise.all([
-      import('../tasks/classify/index.js'),
-      import('../models/encoder.js'),
-      import('../volume/tokens.js'),
-    ]);
+  const [
+    { featuresOf, joinPredictions, predictHead, readHead, vectorOf },
+    { Encoder, tokensFor },
+    { Prepared },
+  ] = await Promise.all([
+    import('../tasks/classify/index.js'),
+    import('../models/encoder.js'),
+    import('../volume/tokens.js'),
+  ]);
   const fitted = await readHead(options.head);
   const { head, patchMm, maxTokens } = fitted;
   const encoder = await Encoder.open(
@@ -81,17 +91,24 @@ async function predict(src: string | undefined, options: Options): Promise<void>
   const stop = interruption('stopping; press Ctrl-C again to stop at once');
   const rows: Row[] = [];
   const documents: Uint8Array[] = [];
-  const row = (id: string, features: Features): Row => ({
+  const predicted = (features: Features): Prediction => predictHead(head, vectorOf(fitted, features));
+  const row = (id: string, prediction: Prediction): Row => ({
     id,
-    ...say(head.names, predictHead(head, vectorOf(fitted, features)), head.kind),
+    ...say(head.names, prediction, head.kind),
   });
+  const level = src === undefined ? fitted.level : 'series';
+  if (level !== fitted.level)
+    log(
+      `predict: the head was fitted for a ${fitted.level}; whose the images are is not known, so that each ` +
+        'series has a row of its own (with --corpus they are joined)',
+    );
   try {
     if (src !== undefined) {
       const { openImages } = await import('../tasks/images.js');
       for await (const { id, volume, dicom } of openImages(src, log)) {
         const tokens = tokensFor(new Prepared(volume), encoder.config.samples, { patchMm, maxTokens });
         const [features] = await encoder.features([tokens]);
-        rows.push(row(id, features!));
+        rows.push(row(id, predicted(features!)));
         if (asSr) documents.push(await document(dicom, rows.at(-1)!, fitted));
       }
     } else {
@@ -112,9 +129,10 @@ async function predict(src: string | undefined, options: Options): Promise<void>
           warn: log,
           onProgress: (done) => bar.update(done),
         }).finally(() => bar.stop());
-        for (const { id } of series) {
-          const found = features.get(id);
-          if (found !== undefined) rows.push(row(id, found));
+        for (const [id, own] of unitsOf(series, level, features)) {
+          const joined = joinPredictions(own.map((one) => predicted(features.get(one)!)));
+          const { id: unit, ...rest } = row(id, joined);
+          rows.push({ id: unit, ...(level !== 'series' && { series: own }), ...rest });
         }
       } finally {
         corpus.close();
@@ -126,11 +144,17 @@ async function predict(src: string | undefined, options: Options): Promise<void>
     await encoder.close();
   }
 
-  const result = { kind: head.kind, names: head.names, level: fitted.level, predictions: rows };
+  const result = {
+    kind: head.kind,
+    names: head.names,
+    level: fitted.level,
+    rows: level,
+    predictions: rows,
+  };
   if (options.out !== undefined) {
     const text = /\.json$/i.test(options.out)
       ? `${JSON.stringify(result, null, 2)}\n`
-      : csv(rows, head.names);
+      : csv(rows, head.names, level);
     if (!asSr) await writeWhole(options.out, text);
     // Several series have a document each: NAME-1.dcm, NAME-2.dcm, …
     for (const [n, bytes] of documents.entries()) {
@@ -140,7 +164,7 @@ async function predict(src: string | undefined, options: Options): Promise<void>
     log(`predict: ${rows.length} ${asSr ? 'documents' : 'rows'} in ${options.out}`);
   }
   if (options.json) printJson(result);
-  else if (options.out === undefined) process.stdout.write(csv(rows, head.names));
+  else if (options.out === undefined) process.stdout.write(csv(rows, head.names, level));
 }
 
 async function writeWhole(path: string, data: string | Uint8Array): Promise<void> {
@@ -175,15 +199,33 @@ function say(names: readonly string[], prediction: Prediction, kind: string): Om
   return { value: kind === 'labels' ? names.filter((_, c) => present[c]) : names[value]!, probabilities };
 }
 
-function csv(rows: readonly Row[], names: readonly string[]): string {
+/** Ids of the series with features by what they are joined to, in the order of the corpus. */
+function unitsOf(
+  series: readonly Series[],
+  level: Level,
+  features: ReadonlyMap<string, Features>,
+): Map<string, string[]> {
+  const idOf = { series: 'id', study: 'studyId', patient: 'patientId' } as const;
+  const units = new Map<string, string[]>();
+  for (const one of series) {
+    if (!features.has(one.id)) continue;
+    const unit = one[idOf[level]];
+    units.set(unit, [...(units.get(unit) ?? []), one.id]);
+  }
+  return units;
+}
+
+/** The first column is named by what a row is about; the last one of studies and patients has their series. */
+function csv(rows: readonly Row[], names: readonly string[], level: Level): string {
   const cell = (text: string): string => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const probabilities = rows.some((row) => row.probabilities !== undefined) ? names : [];
   const lines = [
-    ['series', 'value', ...probabilities.map((name) => `p(${name})`)],
-    ...rows.map(({ id, value, probabilities: p }) => [
+    [level, 'value', ...probabilities.map((name) => `p(${name})`), ...(level === 'series' ? [] : ['series'])],
+    ...rows.map(({ id, value, probabilities: p, series }) => [
       id,
       typeof value === 'object' ? value.join(' ') : String(value),
       ...probabilities.map((name) => p![name]!.toFixed(6)),
+      ...(series === undefined ? [] : [series.join(' ')]),
     ]),
   ];
   return lines.map((line) => `${line.map(cell).join(',')}\n`).join('');

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { Corpus } from '../corpus/corpus.js';
 import type { EmbedOptions } from '../models/encoder.js';
 import type { Communicator } from '../mpi/index.js';
+import type { Index } from '../tasks/index-store.js';
 import type { Volume } from '../volume/volume.js';
 import { withRanks } from './ranks.js';
 import {
@@ -163,7 +164,10 @@ export function registerSearch(program: Command): void {
       .description('Find series or studies by a sentence, by an image, or by both.')
       .requiredOption('--corpus <dir>', 'indexed corpus')
       .option('--text <sentence>', 'what to look for, in words')
-      .option('--image <src>', 'an image to look for: DICOM folder or file, NIfTI, or the id of a series')
+      .option(
+        '--image <src>',
+        'an image to look for: DICOM folder or file, NIfTI, or the id of a series or study of the corpus',
+      )
       .option(
         '--level <level>',
         'what to rank: series or study',
@@ -177,7 +181,8 @@ export function registerSearch(program: Command): void {
   )
     .addHelpText(
       'after',
-      '\nExample:\n  precess search --corpus corpus --text "axial T2-weighted prostate" --k 5',
+      '\nExample:\n  precess search --corpus corpus --text "axial T2-weighted prostate" --k 5\n' +
+        '  precess search --corpus corpus --image st-0123456789abcdef --level study\n',
     )
     .action(search);
 
@@ -185,18 +190,21 @@ export function registerSearch(program: Command): void {
     program
       .command('describe')
       .description('Find the sentences that fit an image best: those of the corpus and of a prompt set.')
-      .argument('<src>', 'DICOM folder or file, NIfTI file, or the id of a series of the corpus')
+      .argument('<src>', 'DICOM folder or file, NIfTI file, or the id of a series or study of the corpus')
       .requiredOption('--corpus <dir>', 'indexed corpus')
       .option('--k <n>', 'how many sentences', wholeNumber('--k', 1), 5),
   )
-    .addHelpText('after', '\nExample:\n  precess describe scans/T1 --corpus corpus --json')
+    .addHelpText(
+      'after',
+      '\nExample:\n  precess describe scans/T1 --corpus corpus --json\n  precess describe st-0123456789abcdef --corpus corpus',
+    )
     .action(async (src: string, flags: Detail & { corpus: string; k: number }) => {
       const { Index } = await import('../tasks/index-store.js');
       await withCorpus(flags.corpus, async (corpus) => {
         const index = await Index.open(corpus, detail(flags));
         try {
-          const volume = await imageOrSeries(corpus, src, 'describe');
-          const candidates = await index.describe(volume, { ...detail(flags), k: flags.k });
+          const vector = await vectorFor(index, corpus, src, flags, 'describe');
+          const candidates = await index.describeVector(vector, flags.k);
           if (flags.json) printJson({ text: candidates[0]!.text, candidates });
           else
             for (const { text, score } of candidates) process.stdout.write(`${score.toFixed(3)}\t${text}\n`);
@@ -232,7 +240,7 @@ async function search(flags: SearchFlags): Promise<void> {
       const hits =
         image === undefined
           ? await index.searchText(text!, options)
-          : await index.searchVolume(await imageOrSeries(corpus, image, 'search'), {
+          : await index.searchVector(await vectorFor(index, corpus, image, flags, 'search'), {
               ...options,
               ...(text !== undefined && { text }),
             });
@@ -249,6 +257,18 @@ async function search(flags: SearchFlags): Promise<void> {
     }
   });
 }
+
+/** The unit vector of a study of the index that is named by its id, or of what {@link imageOrSeries} reads. */
+const vectorFor = async (
+  index: Index,
+  corpus: Corpus,
+  src: string,
+  flags: Detail,
+  doing: string,
+): Promise<Float32Array> =>
+  /^st-[0-9a-z]+$/.test(src)
+    ? index.studyVector(src, doing)
+    : index.embed(await imageOrSeries(corpus, src, doing), detail(flags));
 
 /** The voxels of a file or folder, or of a series of the corpus that is named by its id. */
 const imageOrSeries = (corpus: Corpus, src: string, doing: string): Promise<Volume> =>

@@ -2,7 +2,7 @@
 import { EvaluateError } from './error.js';
 import { bootstrap, delong, permutationTest } from './intervals.js';
 import { scoresFor, type Outcome, type ScoreOptions, type Scores } from './task-scores.js';
-import { QUERY_SCORES, type Judged } from './judged.js';
+import { queryScores, type Judged } from './judged.js';
 
 /** A model's score less the other's. */
 export interface Difference {
@@ -31,7 +31,7 @@ const RANKING = new Set(['auroc', 'auprc']);
  */
 export function compare(a: Judged, b: Judged, options: ScoreOptions = {}): Record<string, Difference> {
   if (a.kind === 'queries' && b.kind === 'queries')
-    return differences(QUERY_SCORES, paired(a.cases, b.cases), options);
+    return differences(queryScores(a.cases), paired(a.cases, b.cases), options);
   if (a.kind === 'queries' || b.kind === 'queries' || a.target.names.join() !== b.target.names.join())
     throw new EvaluateError('compare: both models must be asked the same; use one suite for both');
   const pair = paired(a.cases, b.cases);

@@ -62,8 +62,9 @@ export function worstCases(judged: Judged, most: number): Worst[] {
   const all: Worst[] =
     judged.kind === 'queries'
       ? judged.cases
-          .filter(({ ranks }) => ranks.textToImage > 1)
-          .map(({ series, ranks }) => ({ series, truth: '', decided: '', by: ranks.textToImage }))
+          .map(({ series, ranks }) => ({ series, rank: ranks.textToImage ?? ranks.imageToImage ?? 1 }))
+          .filter(({ rank }) => rank > 1)
+          .map(({ series, rank }) => ({ series, truth: '', decided: '', by: rank }))
       : judged.cases.flatMap((one) => {
           const { truth, decided, right } = inWords(one, judged.target);
           return right === true

@@ -2,15 +2,17 @@
 import type { Target } from '../tasks/classify/head.js';
 import { scoresFor, type Outcome, type Score, type Scores } from './task-scores.js';
 
-/** A series of which the text was looked for among all texts, and the text of which among all images. */
+/** A series that was looked for, or looked with: its text among all texts, the images of its text, or images like it. */
 export interface Query {
   readonly patient: string;
   readonly series: readonly string[];
   /** Place of the first right answer, 1 is best. */
-  readonly ranks: Readonly<Record<Direction, number>>;
+  readonly ranks: Readonly<Partial<Record<Direction, number>>>;
+  /** Average precision of the ranking, in the directions of `ranks`. */
+  readonly precisions: Readonly<Partial<Record<Direction, number>>>;
 }
 
-export const DIRECTIONS = ['textToImage', 'imageToText'] as const;
+export const DIRECTIONS = ['textToImage', 'imageToText', 'imageToImage'] as const;
 export type Direction = (typeof DIRECTIONS)[number];
 export const KS = [1, 5, 10] as const;
 
@@ -25,12 +27,23 @@ export type Judged =
 const recall =
   (direction: Direction, k: number): Score<Query> =>
   (cases) =>
-    cases.filter(({ ranks }) => ranks[direction] <= k).length / cases.length;
+    cases.filter(({ ranks }) => ranks[direction]! <= k).length / cases.length;
 
-/** Recall at 1, 5 and 10 in both directions. */
-export const QUERY_SCORES: Scores<Query> = Object.fromEntries(
-  DIRECTIONS.flatMap((direction) => KS.map((k) => [`${direction}.recall@${k}`, recall(direction, k)])),
-);
+const meanPrecision =
+  (direction: Direction): Score<Query> =>
+  (cases) =>
+    cases.reduce((sum, { precisions }) => sum + precisions[direction]!, 0) / cases.length;
+
+/** Recall at 1, 5 and 10 and mean average precision in the directions that the cases have. */
+export function queryScores(cases: readonly Query[]): Scores<Query> {
+  const asked = DIRECTIONS.filter((direction) => cases[0]?.ranks[direction] !== undefined);
+  return Object.fromEntries(
+    asked.flatMap((direction) => [
+      ...KS.map((k) => [`${direction}.recall@${k}`, recall(direction, k)] as const),
+      [`${direction}.map`, meanPrecision(direction)] as const,
+    ]),
+  );
+}
 
 /** Calls `use` with the scores that fit the cases. */
 export function withScores<R>(
@@ -41,6 +54,6 @@ export function withScores<R>(
   ) => R,
 ): R {
   return judged.kind === 'queries'
-    ? use(QUERY_SCORES, judged.cases)
+    ? use(queryScores(judged.cases), judged.cases)
     : use(scoresFor(judged.target), judged.cases);
 }

@@ -41,9 +41,9 @@ export function averagePrecision(labels: ArrayLike<number>, scores: ArrayLike<nu
     const rise = here.filter((label) => label === 1).length;
     hits += rise;
     seen += here.length;
-    area += (rise / positives) * (hits / seen);
+    area += rise * (hits / seen);
   }
-  return area;
+  return area / positives;
 }
 
 /** Points (1 - specificity, sensitivity) from (0, 0) to (1, 1). @throws EvaluateError as {@link auroc}. */

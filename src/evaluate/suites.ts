@@ -2,18 +2,23 @@
 import type { Series } from '../corpus/series.js';
 import type { Features } from '../models/encoder.js';
 import { checkPatients, crossFit, type Method, type Target } from '../tasks/classify/index.js';
-import { clausesOf, truePairs } from '../train/align.js';
 import { EvaluateError } from './error.js';
 import type { Measured } from './intervals.js';
-import { DIRECTIONS, KS, QUERY_SCORES, type Judged } from './judged.js';
+import type { Judged } from './judged.js';
 import { checkApart } from './leakage.js';
-import { retrieval } from './retrieval.js';
-import { joinUnits, measureAll, taskScores } from './task-scores.js';
+import { joinUnits, scoresByLabel, taskScores, type LabelResult } from './task-scores.js';
+
+export { imageRetrievalSuite, retrievalSuite } from './retrieval-suites.js';
 
 /** Suites that ask for a field of the series, and how they are told apart. */
 export const FIELD_SUITES = { contrast: 'contrast', plane: 'plane', 'body-part': 'bodyPart' } as const;
 export type FieldSuite = keyof typeof FIELD_SUITES;
-export const SUITES = [...(Object.keys(FIELD_SUITES) as FieldSuite[]), 'retrieval', 'labels'] as const;
+export const SUITES = [
+  ...(Object.keys(FIELD_SUITES) as FieldSuite[]),
+  'retrieval',
+  'image-retrieval',
+  'labels',
+] as const;
 export type Suite = (typeof SUITES)[number];
 
 /** What a suite knows of a series beside its image. */
@@ -33,6 +38,8 @@ export type Evaluated = Pick<
 export interface SuiteResult {
   readonly suite: string;
   readonly metrics: Readonly<Record<string, Measured>>;
+  /** Of several labels, the scores of each; `metrics` are their means. */
+  readonly labels?: readonly LabelResult[];
   readonly series: number;
   readonly patients: number;
   /** What was left out, and why. */
@@ -141,58 +148,11 @@ export function fitSuite(
     return {
       suite,
       metrics: taskScores(kept, outcomes, { rounds, seed }),
+      ...(kept.kind === 'labels' && { labels: scoresByLabel(kept, outcomes, { rounds, seed }) }),
       series: told.length,
       patients: new Set(pick((n) => cases.patients[n]!)).size,
       notes: missing > 0 ? [`${missing} series that show nothing`] : [],
       judged: { kind: 'outcomes', target: { kind: kept.kind, names: kept.names }, cases: outcomes },
     };
-  };
-}
-
-/**
- * Text → image and image → text among all series of the corpus: recall at 1, 5 and 10, beside chance. A text fits every
- * image of which everything that it says is true.
- * @param images, texts unit vectors of the series and of their texts.
- */
-export function retrievalSuite(
-  series: readonly Evaluated[],
-  images: readonly Float32Array[],
-  texts: readonly Float32Array[],
-  { seed = 0, rounds = 1000, checkLeakage = true }: SuiteOptions = {},
-): SuiteResult {
-  if (checkLeakage) checkApart(series, images);
-  const words = series.map(({ text }) => text);
-  const truth = truePairs(words, words.map(clausesOf));
-  const fits = (i: number, t: number): boolean => truth[i * series.length + t] === 1;
-  const found = {
-    textToImage: retrieval(texts, images, (t, i) => fits(i, t), [...KS]),
-    imageToText: retrieval(images, texts, (i, t) => fits(i, t), [...KS]),
-  };
-  const cases = series.map(({ id, patientId }, n) => ({
-    patient: patientId,
-    series: [id],
-    ranks: { textToImage: found.textToImage.ranks[n]!, imageToText: found.imageToText.ranks[n]! },
-  }));
-  const measured = measureAll(QUERY_SCORES, cases, { seed, rounds });
-  const patients = new Set(series.map(({ patientId }) => patientId)).size;
-  const metrics: Record<string, Measured> = {};
-  for (const direction of DIRECTIONS)
-    for (const k of KS) {
-      metrics[`${direction}.recall@${k}`] = measured[`${direction}.recall@${k}`]!;
-      const chance = found[direction].chance[k]!;
-      metrics[`${direction}.chance@${k}`] = {
-        value: chance,
-        ci95: [chance, chance],
-        n: patients,
-        cases: series.length,
-      };
-    }
-  return {
-    suite: 'retrieval',
-    metrics,
-    series: series.length,
-    patients,
-    notes: [],
-    judged: { kind: 'queries', cases },
   };
 }

@@ -1,5 +1,5 @@
 /** All scores of a head's predictions, with intervals over patients. */
-import type { Prediction, Target } from '../tasks/classify/head.js';
+import { joinPredictions, type Prediction, type Target } from '../tasks/classify/prediction.js';
 import {
   accuracy,
   balancedAccuracy,
@@ -10,6 +10,7 @@ import {
 } from './decisions.js';
 import { EvaluateError } from './error.js';
 import { bootstrap, type Measured } from './intervals.js';
+import { labelScores } from './label-scores.js';
 import { auroc, averagePrecision } from './ranking.js';
 
 /** One thing that was predicted: a series, or all series of a study or patient together. */
@@ -23,7 +24,7 @@ export interface Outcome {
 }
 
 /**
- * Joins predictions of series that share a unit (a patient with several series): probabilities and numbers are averaged.
+ * Joins predictions of series that share a unit (a patient with several series), see {@link joinPredictions}.
  * @param units unit of every series. @param patients patient of every series. @param ids the series' own, where a unit is
  * something else.
  */
@@ -37,27 +38,10 @@ export function joinUnits(
   const groups = new Map<string, number[]>();
   units.forEach((unit, n) => groups.set(unit, [...(groups.get(unit) ?? []), n]));
   return [...groups.values()].map((group) => {
-    const of = group.map((n) => predictions[n]!);
-    const probabilities = of[0]!.probabilities.map(
-      (_, c) => of.reduce((sum, one) => sum + one.probabilities[c]!, 0) / of.length,
-    );
-    // Decisions are the most frequent one, the first among equals; numbers are averaged.
-    const decided = mostFrequent(of.map(({ value }) => value));
-    const number = of.reduce((sum, one) => sum + one.value, 0) / of.length;
-    const prediction: Prediction = {
-      probabilities,
-      value: probabilities.length === 0 ? number : decided,
-      present: of[0]!.present.map((_, c) => of.filter(({ present }) => present[c]).length * 2 > of.length),
-    };
+    const prediction = joinPredictions(group.map((n) => predictions[n]!));
     const series = group.map((n) => ids[n]!);
     return { patient: patients[group[0]!]!, series, prediction, truth: truth[group[0]!]! };
   });
-}
-
-function mostFrequent(values: readonly number[]): number {
-  const counts = new Map<number, number>();
-  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
-  return [...counts].sort(([, a], [, b]) => b - a)[0]![0];
 }
 
 export interface ScoreOptions {
@@ -92,14 +76,40 @@ export function taskScores(
   return measureAll(scoresFor(target), outcomes, options);
 }
 
+/** Scores of one label of several. */
+export interface LabelResult {
+  readonly name: string;
+  /** Without those that the cases have none for, such as the AUROC of a label that is never there. */
+  readonly metrics: Readonly<Record<string, Measured>>;
+}
+
+/** The scores of each label, measured; empty for other kinds of target. */
+export function scoresByLabel(
+  { kind, names }: Pick<Target, 'kind' | 'names'>,
+  outcomes: readonly Outcome[],
+  options: ScoreOptions = {},
+): LabelResult[] {
+  if (kind !== 'labels') return [];
+  return names.map((name, c) => {
+    const metrics: Record<string, Measured> = {};
+    for (const [metric, score] of Object.entries(labelScores([c])))
+      try {
+        Object.assign(metrics, measureAll({ [metric]: score }, outcomes, options));
+      } catch (error) {
+        if (!(error instanceof EvaluateError)) throw error;
+      }
+    return { name, metrics };
+  });
+}
+
 /**
  * Scores by kind of target. Classes: AUROC and AUPRC (of the second class; of more than two, the mean of each against
  * the rest), accuracy, balanced accuracy, macro F1, Brier, ECE; ordinal classes also the mean distance in classes.
- * Labels: mean AUROC, AUPRC and F1. Numbers: mean absolute error, root mean squared error, R².
+ * Labels: AUROC, AUPRC, F1, balanced accuracy, Brier and ECE, each the mean over the labels. Numbers: mean absolute error, root mean squared error, R².
  */
 export function scoresFor({ kind, names }: Pick<Target, 'kind' | 'names'>): Scores<Outcome> {
   if (kind === 'number') return numberScores;
-  return kind === 'labels' ? labelScores(names) : classScores(names, kind === 'ordinal');
+  return kind === 'labels' ? labelScores(names.map((_, c) => c)) : classScores(names, kind === 'ordinal');
 }
 
 const errorsOf = (cases: readonly Outcome[]): number[] =>
@@ -114,33 +124,6 @@ const numberScores: Scores<Outcome> = {
     return 1 - mean(errorsOf(cases).map((e) => e * e)) / mean(truths.map((t) => (t - centre) ** 2));
   },
 };
-
-function labelScores(names: readonly string[]): Scores<Outcome> {
-  const over =
-    (score: (truth: number[], cases: readonly Outcome[], label: number) => number): Score<Outcome> =>
-    (cases) =>
-      mean(
-        names.map((_, c) =>
-          score(
-            cases.map(({ truth }) => (truth as readonly number[])[c]!),
-            cases,
-            c,
-          ),
-        ),
-      );
-  const p = (cases: readonly Outcome[], c: number): number[] =>
-    cases.map(({ prediction }) => prediction.probabilities[c]!);
-  return {
-    auroc: over((truth, cases, c) => auroc(truth, p(cases, c))),
-    auprc: over((truth, cases, c) => averagePrecision(truth, p(cases, c))),
-    f1: over((truth, cases, c) => {
-      const decided = cases.map(({ prediction }) => (prediction.present[c] ? 1 : 0));
-      const both = truth.filter((label, n) => label === 1 && decided[n] === 1).length;
-      const either = truth.filter((label) => label === 1).length + decided.filter((d) => d === 1).length;
-      return either === 0 ? 0 : (2 * both) / either;
-    }),
-  };
-}
 
 function classScores(names: readonly string[], ordinal: boolean): Scores<Outcome> {
   const classes = names.length;

@@ -1,10 +1,10 @@
 /** The index of a corpus: one vector a series, one a distinct text, and the model that made them. */
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Connection } from '@lancedb/lancedb';
+import type { Connection, Table } from '@lancedb/lancedb';
 import { recordUse } from '../corpus/audit.js';
 import { writeFailure } from '../corpus/error.js';
-import { allowed, requireUse } from '../corpus/rights.js';
+import { requireUse } from '../corpus/rights.js';
 import type { Series } from '../corpus/series.js';
 import { isRemote } from '../corpus/store.js';
 import { Encoder, type EmbedOptions, type OpenOptions } from '../models/encoder.js';
@@ -20,10 +20,12 @@ import type { Scanned, TokenSet } from '../volume/tokens.js';
 import { VolumeError, type Volume } from '../volume/volume.js';
 import { TaskError } from './error.js';
 import { PROMPTS } from './prompts.js';
-import { searchIndex, type Hit, type Query, type SearchOptions } from './search.js';
+import { searchIndex, vectorOfStudy, type Hit, type Query, type SearchOptions } from './search.js';
 import { IMAGES, writeImages, type IndexedSeries } from './search-table.js';
+import { nearestTexts, TEXTS, type Candidate } from './search-texts.js';
 
 export type { Hit, SearchOptions } from './search.js';
+export type { Candidate } from './search-texts.js';
 
 /** What the tasks need of a corpus. */
 export interface SearchableCorpus {
@@ -32,11 +34,6 @@ export interface SearchableCorpus {
   volume(id: string): Promise<Volume>;
   /** The same without reading it, so that a large one is read box by box. */
   image?(id: string): Promise<BoxImage>;
-}
-
-export interface Candidate {
-  readonly text: string;
-  readonly score: number;
 }
 
 export interface IndexOptions extends EmbedOptions {
@@ -233,7 +230,7 @@ async function store(
     try {
       await writeImages(db, images, studyPoolOf(model));
       const textRows = [...(texts ?? [])].map(([text, vector]) => ({ text, vector: Array.from(vector) }));
-      if (textRows.length > 0) await db.createTable('texts', textRows);
+      if (textRows.length > 0) await db.createTable(TEXTS, textRows);
     } finally {
       db.close();
     }
@@ -333,23 +330,39 @@ export class Index {
     volume: Volume | Scanned,
     options: SearchOptions & EmbedOptions & { readonly text?: string },
   ): Promise<Hit[]> {
+    return this.searchVector(await this.embed(volume, options), options);
+  }
+
+  /** Series (or studies) nearest to a unit vector, such as that of {@link studyVector}; `text` as above. */
+  async searchVector(
+    vector: Float32Array,
+    options: SearchOptions & { readonly text?: string },
+  ): Promise<Hit[]> {
     const { text } = options;
-    const vector = await this.encoder.embed(volume, { ...this.cut, ...cutOf(options) });
     return this.search({ vector, ...(text !== undefined && { text }) }, options);
   }
 
-  /** Series (or studies) nearest to a unit vector. @throws CorpusError for a bad filter. */
-  async searchVector(vector: Float32Array, options: SearchOptions): Promise<Hit[]> {
-    return this.search({ vector }, options);
+  /** The unit vector of an image, cut as those of the index unless told otherwise. */
+  embed(volume: Volume | Scanned, options: EmbedOptions = {}): Promise<Float32Array> {
+    return this.encoder.embed(volume, { ...this.cut, ...cutOf(options) });
   }
 
-  private async search(query: Query, options: SearchOptions): Promise<Hit[]> {
-    const table = await this.db.openTable(IMAGES);
+  /** The unit vector of a study of the index, see {@link vectorOfStudy}. */
+  studyVector(studyId: string, doing = 'search'): Promise<Float32Array> {
+    return this.withTable(IMAGES, (table) =>
+      vectorOfStudy(this.corpus, table, studyId, studyPoolOf(this.encoder.model), doing),
+    );
+  }
+
+  private search(query: Query, options: SearchOptions): Promise<Hit[]> {
+    const pool = studyPoolOf(this.encoder.model);
+    return this.withTable(IMAGES, (table) => searchIndex(this.corpus, table, query, { ...options, pool }));
+  }
+
+  private async withTable<T>(name: string, use: (table: Table) => Promise<T>): Promise<T> {
+    const table = await this.db.openTable(name);
     try {
-      return await searchIndex(this.corpus, table, query, {
-        ...options,
-        pool: studyPoolOf(this.encoder.model),
-      });
+      return await use(table);
     } finally {
       table.close();
     }
@@ -360,30 +373,21 @@ export class Index {
     volume: Volume | Scanned,
     { k, ...options }: { k: number } & EmbedOptions,
   ): Promise<Candidate[]> {
+    this.checkMetText();
+    return this.describeVector(await this.embed(volume, options), k);
+  }
+
+  /** The same for a unit vector, such as that of {@link studyVector}. */
+  async describeVector(vector: Float32Array, k: number): Promise<Candidate[]> {
+    this.checkMetText();
+    return this.withTable(TEXTS, (table) => nearestTexts(this.corpus, table, vector, k));
+  }
+
+  private checkMetText(): void {
     if (!this.encoder.hasMetText)
       throw new TaskError(
         'describe: the indexed model has met no text; index with a model made by "precess align"',
       );
-    const vector = await this.encoder.embed(volume, { ...this.cut, ...cutOf(options) });
-    const table = await this.db.openTable('texts');
-    let query = table.query().nearestTo(Array.from(vector)).distanceType('cosine').bypassVectorIndex();
-    const hidden = (await this.hiddenTexts()).map((text) => `'${text.replaceAll("'", "''")}'`);
-    if (hidden.length > 0) query = query.where(`text NOT IN (${hidden.join(', ')})`);
-    const found = (await query.select(['text', '_distance']).limit(k).toArray()) as {
-      text: string;
-      _distance: number;
-    }[];
-    return found.map(({ text, _distance }) => ({ text, score: 1 - _distance }));
-  }
-
-  /** Texts that only series have which may not be looked at any more. */
-  private async hiddenTexts(): Promise<string[]> {
-    const all = await this.corpus.list();
-    const { permitted, refused } = allowed(all, 'evaluate');
-    const shown = new Set([...permitted.map(({ text }) => text), ...PROMPTS]);
-    const ids = new Set(refused.map(({ id }) => id));
-    const texts = all.filter(({ id, text }) => ids.has(id) && !shown.has(text)).map(({ text }) => text);
-    return [...new Set(texts)];
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 /** Search in the table of an index: series or studies, by vectors, by words, or by both. */
 import type { Table } from '@lancedb/lancedb';
-import { allowed } from '../corpus/rights.js';
+import { allowed, requireUse } from '../corpus/rights.js';
 import type { Series } from '../corpus/series.js';
 import { studyVector, type StudyPool } from '../models/study-pool.js';
 import { TaskError } from './error.js';
@@ -59,10 +59,7 @@ export async function searchIndex(
   options: SearchOptions,
 ): Promise<Hit[]> {
   const { k, where, level = 'series', hybrid = false } = options;
-  if (!(await table.schema()).fields.some(({ name }) => name === 'studyVector'))
-    throw new TaskError(
-      'search: the index was made by an older version; make it again with "precess index --corpus DIR --model RUN"',
-    );
+  await checkStudies(table);
   // A bad filter shows here, with the columns that there are.
   if (where !== undefined && (await corpus.list({ where, limit: 1 })).length === 0) return [];
   const search = new Search(corpus, table, options);
@@ -80,6 +77,54 @@ export async function searchIndex(
   const of = new Map([...rankings].reverse().flat());
   const fused = fuse(rankings.map((ranking) => ranking.map(([name]) => name)));
   return ranked(fused.slice(0, k).map(([name, score]) => ({ series: of.get(name)!.series, score })));
+}
+
+async function checkStudies(table: Table): Promise<void> {
+  if (!(await table.schema()).fields.some(({ name }) => name === 'studyVector'))
+    throw new TaskError(
+      'search: the index was made by an older version; make it again with "precess index --corpus DIR --model RUN"',
+    );
+}
+
+/**
+ * The unit vector of a study, made of its series that are in the index and may be looked at now.
+ * @throws TaskError for a study that is not in the index. @throws CorpusError when no series of it may be looked at.
+ */
+export async function vectorOfStudy(
+  corpus: Listed,
+  table: Table,
+  studyId: string,
+  pool: StudyPool | null,
+  doing = 'search',
+): Promise<Float32Array> {
+  await checkStudies(table);
+  const known = await corpus.list({ where: `studyId = ${quoted(studyId)}` });
+  const permitted = known.length === 0 ? [] : requireUse(known, 'evaluate', { doing });
+  const ids = new Set(permitted.map(({ id }) => id));
+  const vectors = (await vectorsOf(table, [studyId])).flatMap(({ id, vector }) =>
+    ids.has(id) ? [vector] : [],
+  );
+  if (vectors.length === 0)
+    throw new TaskError(
+      `${doing}: the study must be in the index, got ${studyId}; "precess corpus ls --json" shows the ids, and ` +
+        '"precess index" takes in what is new',
+    );
+  return studyVector(vectors, pool);
+}
+
+/** The vectors of the series of some studies, by the order of their ids. */
+async function vectorsOf(
+  table: Table,
+  studyIds: readonly string[],
+): Promise<{ id: string; studyId: string; vector: Float32Array }[]> {
+  const rows = (await table
+    .query()
+    .where(`studyId IN (${studyIds.map(quoted).join(', ')})`)
+    .select(['id', 'studyId', 'vector'])
+    .toArray()) as { id: string; studyId: string; vector: Iterable<number> }[];
+  return rows
+    .map(({ id, studyId, vector }) => ({ id, studyId, vector: Float32Array.from(vector) }))
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
 interface Found {
@@ -123,19 +168,13 @@ class Search {
   /** The studies that may be shown, by the cosine of their vectors, each with its best series that matches. */
   private async scored(vector: Float32Array, studyIds: readonly string[]): Promise<Found[]> {
     if (studyIds.length === 0) return [];
-    const rows = (await this.table
-      .query()
-      .where(`studyId IN (${studyIds.map(quoted).join(', ')})`)
-      .select(['id', 'studyId', 'vector'])
-      .toArray()) as { id: string; studyId: string; vector: Iterable<number> }[];
-    rows.sort((a, b) => (a.id < b.id ? -1 : 1));
+    const rows = await vectorsOf(this.table, studyIds);
     const ids = rows.map(({ id }) => id);
     const all = new Map((await this.permitted(ids)).map((one) => [one.id, one]));
     await this.look(ids);
     const studies = new Map<string, { vectors: Float32Array[]; best: Found | null }>();
-    for (const { id, studyId, vector: stored } of rows) {
+    for (const { id, studyId, vector: own } of rows) {
       if (!all.has(id)) continue;
-      const own = Float32Array.from(stored);
       const study = studies.get(studyId) ?? { vectors: [], best: null };
       study.vectors.push(own);
       const series = this.known.get(id);

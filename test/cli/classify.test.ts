@@ -2,11 +2,14 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { Corpus } from '../../src/corpus/index.js';
+import { Encoder } from '../../src/models/encoder.js';
 import { writeModel } from '../../src/models/model-file.js';
 import { readDicomHeader } from '../../src/formats/dicom/index.js';
 import { newModel } from '../../src/models/new-model.js';
 import { modelConfig } from '../../src/models/sizes.js';
 import { writeCorpus } from '../../src/simulate/index.js';
+import { featuresOf, predictHead, readHead, vectorOf } from '../../src/tasks/classify/index.js';
 import { dicom, image } from '../corpus/made.js';
 import { expectFailure, json, MAY_ALL, precess, workFolder } from './command.js';
 
@@ -27,7 +30,9 @@ interface Fitted {
   metrics: Record<string, { value: number; ci95: [number, number]; n: number }>;
 }
 interface Predicted {
-  predictions: { id: string; value: string; probabilities: Record<string, number> }[];
+  level: string;
+  rows: string;
+  predictions: { id: string; series?: string[]; value: string; probabilities: Record<string, number> }[];
 }
 
 let dir = '';
@@ -115,6 +120,52 @@ describe('precess fit classify and predict', () => {
     expect(one.predictions).toHaveLength(2);
     for (const { probabilities } of one.predictions)
       expect(probabilities.yes! + probabilities.no!).toBeCloseTo(1, 6);
+  });
+
+  it('joins the series of a patient that the head was fitted for, and of files says that it cannot', async () => {
+    const some = [...new Set(series.map(({ patientId }) => patientId))].slice(0, 8);
+    const file = await labels('arms.csv', ['patient,arm', ...some.map((id, n) => `${id},${n % 2}`)]);
+    const [head, out] = [join(dir, 'arms'), join(dir, 'arms-out.csv')];
+    await json<Fitted>(...fit('--labels', file, '--out', head, '--folds', '2', '--patch-mm', '32'));
+    const where = `patientId IN (${some.map((id) => `'${id}'`).join(', ')})`;
+    const of = ['predict', '--corpus', corpus, '--head', head, '--threads', '1', '--where', where];
+    const joined = await json<Predicted>(...of, '--out', out);
+    expect(joined).toMatchObject({ level: 'patient', rows: 'patient' });
+    expect(joined.predictions.map(({ id }) => id).sort()).toEqual([...some].sort());
+
+    // What the head says of each series, without the command.
+    const fitted = await readHead(head);
+    const encoder = await Encoder.open(fitted.model, { threads: 1 });
+    const opened = await Corpus.open(corpus);
+    const { patchMm, maxTokens } = fitted;
+    const all = await opened.list({ where });
+    const features = await featuresOf((id) => opened.volume(id), encoder, all, { patchMm, maxTokens });
+    opened.close();
+    await encoder.close();
+    for (const { id, series: own, probabilities } of joined.predictions) {
+      expect(own!.toSorted()).toEqual(
+        all
+          .filter((one) => one.patientId === id)
+          .map((one) => one.id)
+          .sort(),
+      );
+      expect(own).toHaveLength(2);
+      const ps = own!.map(
+        (one) => predictHead(fitted.head, vectorOf(fitted, features.get(one)!)).probabilities[1]!,
+      );
+      expect(probabilities['1']).toBeCloseTo((ps[0]! + ps[1]!) / 2, 5);
+    }
+    const lines = (await readFile(out, 'utf8')).trim().split('\n');
+    expect(lines[0]).toBe('patient,value,p(0),p(1),series');
+    expect(lines).toHaveLength(9);
+    const [first] = joined.predictions;
+    expect(lines[1]!.split(',')[0]).toBe(first!.id);
+    expect(lines[1]!.endsWith(`,${first!.series!.join(' ')}`)).toBe(true);
+
+    const files = await precess('predict', join(dir, 'in', 'patient-00003'), '--head', head, '--json');
+    expect(JSON.parse(files.stdout)).toMatchObject({ level: 'patient', rows: 'series' });
+    expect((JSON.parse(files.stdout) as Predicted).predictions).toHaveLength(2);
+    expect(files.stderr).toMatch(/fitted for a patient; whose the images are is not known/);
   });
 
   it('learns from series without labels, of the corpus and of a folder, and says what of', async () => {

@@ -23,6 +23,7 @@ interface Evaluated {
   suite: string;
   metrics: Record<string, { value: number; ci95: [number, number]; n: number }>;
   classes: string[];
+  labels: { name: string; metrics: Evaluated['metrics'] }[];
   series: number;
   patients: number;
   subgroups: { by: string; groups: { n: number; metrics?: object; tooSmall?: string }[] }[];
@@ -101,7 +102,11 @@ async function writePatient(root: string, n: number): Promise<void> {
     );
     await writeFile(
       `${path}.json`,
-      JSON.stringify({ Manufacturer: n % 2 ? 'Siemens' : 'GE', MagneticFieldStrength: 3 }),
+      JSON.stringify({
+        Manufacturer: n % 2 ? 'Siemens' : 'GE',
+        MagneticFieldStrength: 3,
+        BodyPartExamined: 'KNEE',
+      }),
     );
   }
 }
@@ -186,6 +191,44 @@ describe('precess evaluate', () => {
     expect(result.suite).toBe('labels');
     expect(result.series).toBe(23);
     expect(result.patients).toBe(12);
+  });
+
+  it('measures several labels, each and in the mean', async () => {
+    const patients = [...new Set(series.map(({ patientId }) => patientId))];
+    const path = join(dir, 'several.csv');
+    const rows = patients.map((id, n) => `${id},${n % 2},${n % 3 === 0 ? 1 : 0}`);
+    await writeFile(path, `patient,tear,cyst\n${rows.join('\n')}\n`);
+    const args = ['--labels', path, '--target', 'tear,cyst', '--folds', '2', '--rounds', '100'];
+    const report = join(dir, 'several.html');
+    const { metrics, labels } = await json<Evaluated>(...on('labels', ...args, '--report', report));
+    const names = ['auroc', 'auprc', 'f1', 'balancedAccuracy', 'brier', 'ece'];
+    expect(Object.keys(metrics)).toEqual(names);
+    expect(labels.map(({ name }) => name)).toEqual(['tear', 'cyst']);
+    for (const name of names) {
+      const [tear, cyst] = labels.map(({ metrics: of }) => of[name]!.value);
+      expect(metrics[name]!.value).toBeCloseTo((tear! + cyst!) / 2, 10);
+    }
+    expect(await readFile(report, 'utf8')).toMatch(/<h3>tear<\/h3>[^]*<polyline[^]*<h3>cyst<\/h3>/);
+  });
+
+  it('measures how well an image finds those like it of other patients', async () => {
+    const report = join(dir, 'images.html');
+    const args = ['--rounds', '100', '--report', report];
+    const result = await json<Evaluated>(...on('image-retrieval', ...args));
+    expect(result).toMatchObject({ suite: 'image-retrieval', patients: 12 });
+    expect(Object.keys(result.metrics)).toEqual(
+      [1, 5, 10]
+        .flatMap((k) => [`recall@${k}`, `chance@${k}`])
+        .concat('map', 'chanceMap')
+        .map((name) => `imageToImage.${name}`),
+    );
+    // One body part in two contrasts, one series of which is missing: of one contrast ten or eleven of the other patients'.
+    const chance = result.metrics['imageToImage.chance@1']!.value;
+    expect(chance).toBeGreaterThan(10 / 22);
+    expect(chance).toBeLessThan(11 / 21);
+    const page = await readFile(report, 'utf8');
+    expect(page).toContain('those of the same body part and contrast');
+    expect(page).not.toContain('predicted by a head');
   });
 
   it('reads a public data set where it lies, in its published folds', async () => {

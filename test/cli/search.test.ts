@@ -50,6 +50,43 @@ describe('precess search', () => {
     }
   });
 
+  it('takes a study by its id: for studies, for series, and for sentences', async () => {
+    const { studyId } = all[0]!;
+    const own = all.filter((one) => one.studyId === studyId);
+    expect(own.length).toBeGreaterThan(1);
+    const [first] = await search('--image', studyId, '--level', 'study');
+    expect(first).toMatchObject({ rank: 1, score: expect.closeTo(1, 4) as number, series: { studyId } });
+    // The vector of a study is the direction of the sum of its series' vectors: s·Σu = |Σu|, so that the cosines of its
+    // two series with it are alike.
+    const cosines = (await search('--image', studyId)).filter(({ series }) => series.studyId === studyId);
+    expect(cosines).toHaveLength(own.length);
+    const between = (await search('--image', own[0]!.id)).find(({ id }) => id === own[1]!.id)!.score;
+    expect(own).toHaveLength(2);
+    for (const { score } of cosines) expect(score).toBeCloseTo(Math.sqrt((1 + between) / 2), 3);
+
+    const describe_ = (src: string) =>
+      json<{ text: string; candidates: { text: string; score: number }[] }>(
+        ...['describe', src, '--corpus', corpus, '--threads', '1', '--k', '500'],
+      );
+    const [study, ...series] = [
+      await describe_(studyId),
+      await describe_(own[0]!.id),
+      await describe_(own[1]!.id),
+    ];
+    expect(study.text).toBe(study.candidates[0]!.text);
+    const of = (candidates: { text: string; score: number }[]): Map<string, number> =>
+      new Map(candidates.map(({ text, score }) => [text, score]));
+    const [a, b] = series.map(({ candidates }) => of(candidates));
+    // A text's cosine with the study is the mean of those with its series, made longer by 1 / |mean|.
+    for (const { text, score } of study.candidates)
+      expect(score).toBeCloseTo((a!.get(text)! + b!.get(text)!) / 2 / Math.sqrt((1 + between) / 2), 3);
+    expectFailure(
+      await precess(...args('--image', 'st-0')),
+      1,
+      /search: the study must be in the index, got st-0/,
+    );
+  });
+
   it('puts the series with the words first in a hybrid search, by text alone or with an image', async () => {
     const { id, text } = all[0]!;
     const [first] = await search('--text', text, '--hybrid', '--where', `id = '${id}'`);

@@ -78,10 +78,12 @@ describe('compare', () => {
         patient: `pt-${n}`,
         series: [`se-${n}`],
         ranks: { textToImage: n < 30 ? 1 : rank, imageToText: 1 },
+        precisions: { textToImage: n < 30 ? 1 : 1 / rank, imageToText: 1 },
       })),
     });
     const found = compare(queries(1), queries(7), { rounds: 200 });
     expect(found['textToImage.recall@1']).toMatchObject({ difference: 0.5, p: 1 / 201 });
+    expect(found['textToImage.map']!.difference).toBeCloseTo(0.5 * (1 - 1 / 7), 12);
     expect(found['textToImage.recall@10']).toMatchObject({ difference: 0, p: 1 });
     expect(found['imageToText.recall@1']).toMatchObject({ difference: 0, p: 1, ci95: [0, 0] });
     expect(() => compare(queries(1), judged(truth, good))).toThrow(/must be asked the same/);

@@ -72,12 +72,18 @@ describe('worstCases', () => {
         patient: `pt-${n}`,
         series: [`se-${n}`],
         ranks: { textToImage: rank, imageToText: 1 },
+        precisions: { textToImage: 1 / rank, imageToText: 1 },
       })),
     };
     expect(worstCases(queries, 9).map(({ series, by }) => [series[0], by])).toEqual([
       ['se-1', 7],
       ['se-2', 3],
     ]);
+    const images: Judged = {
+      ...queries,
+      cases: queries.cases.map((one, n) => ({ ...one, ranks: { imageToImage: n + 1 } })),
+    };
+    expect(worstCases(images, 1)).toMatchObject([{ series: ['se-2'], by: 3 }]);
   });
 });
 

@@ -8,7 +8,13 @@ import { seriesSchema, type Series } from '../../src/corpus/series.js';
 import { SeriesTable } from '../../src/corpus/table.js';
 import { fuse } from '../../src/tasks/search-fusion.js';
 import { studyVector, type StudyPool } from '../../src/models/study-pool.js';
-import { searchIndex, type Hit, type Listed, type SearchOptions } from '../../src/tasks/search.js';
+import {
+  searchIndex,
+  vectorOfStudy,
+  type Hit,
+  type Listed,
+  type SearchOptions,
+} from '../../src/tasks/search.js';
 import {
   IMAGES,
   indexVectors,
@@ -160,6 +166,19 @@ describe('search in an index', () => {
     expect(plain(hits)).toEqual(close([{ ...whole, best: index.all[4]!.series.id }]));
   });
 
+  it('is asked with a study by the normalised mean of its series', async () => {
+    const own = index.all.filter(({ series }) => series.studyId === 'st-4');
+    const sum = own.reduce((total, { vector }) => total.map((v, d) => v + vector[d]!), new Float32Array(DIM));
+    const vector = await vectorOfStudy(index.corpus, index.table, 'st-4', null);
+    vector.forEach((v, d) => expect(v).toBeCloseTo(sum[d]! / Math.hypot(...sum), 6));
+    const hits = await searchIndex(index.corpus, index.table, { vector }, { k: 100, level: 'study' });
+    expect(plain(hits)).toEqual(close(byStudy(index.all, vector)));
+    expect(hits[0]).toMatchObject({ score: expect.closeTo(1, 5) as number, series: { studyId: 'st-4' } });
+    await expect(vectorOfStudy(index.corpus, index.table, "st-x' OR 1=1", null)).rejects.toThrow(
+      /the study must be in the index, got st-x/,
+    );
+  });
+
   it('finds words of texts and reports by BM25', async () => {
     const words = async (text: string) =>
       (await matchingRows(index.table, text, { k: 5 })).map(({ id }) => id);
@@ -222,6 +241,14 @@ describe('an index that its corpus has moved on from', () => {
       { k: 100, level: 'study' },
     );
     expect(plain(studies)).toEqual(close(byStudy(left, query)));
+    // A study that asks is made of what is left of it, too; one of which nothing is left cannot ask.
+    const own = left.filter(({ series }) => series.studyId === 'st-1').map(({ vector }) => vector);
+    expect(own).toHaveLength(2);
+    const asking = await vectorOfStudy(index.corpus, index.table, 'st-1', null);
+    studyVector(own).forEach((v, d) => expect(asking[d]).toBeCloseTo(v, 6));
+    await expect(vectorOfStudy(index.corpus, index.table, 'st-2', null)).rejects.toThrow(
+      /must permit "evaluate"/,
+    );
     index.close();
   });
 

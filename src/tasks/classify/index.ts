@@ -15,5 +15,6 @@ export {
   type Target,
   type Unlabelled,
 } from './head.js';
+export { joinPredictions } from './prediction.js';
 export { fitTrained, holding, TRAINED, type TrainedBy } from './trained.js';
 export { readLabels, type Labelled, type LabelOptions, type Level } from './labels.js';

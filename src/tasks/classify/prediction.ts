@@ -81,6 +81,28 @@ export function predictHead(head: Head, features: Float32Array): Prediction {
   };
 }
 
+/**
+ * The prediction of a unit (a patient with several series) from those of its series: probabilities and numbers are
+ * averaged; decided is the most frequent class, the first among equals, and the labels that more than half have.
+ */
+export function joinPredictions(of: readonly Prediction[]): Prediction {
+  const probabilities = of[0]!.probabilities.map(
+    (_, c) => of.reduce((sum, one) => sum + one.probabilities[c]!, 0) / of.length,
+  );
+  const number = of.reduce((sum, one) => sum + one.value, 0) / of.length;
+  return {
+    probabilities,
+    value: probabilities.length === 0 ? number : mostFrequent(of.map(({ value }) => value)),
+    present: of[0]!.present.map((_, c) => of.filter(({ present }) => present[c]).length * 2 > of.length),
+  };
+}
+
+function mostFrequent(values: readonly number[]): number {
+  const counts = new Map<number, number>();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return [...counts].sort(([, a], [, b]) => b - a)[0]![0];
+}
+
 /** A vote is turned into logits with half a case of doubt, since a share of 0 has none. */
 export function rawLogits(raw: Raw, features: Float32Array, classes: number): Float64Array {
   if (raw.method === 'logistic') return logitsOf(raw.model, features);
