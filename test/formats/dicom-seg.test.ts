@@ -1,4 +1,4 @@
-/** DICOM Segmentations: read back bit by bit, and judged by dciodvfy and highdicom. */
+/** DICOM Segmentations: read back bit by bit, and judged by dcmtk, dciodvfy and highdicom. */
 import { spawnSync } from 'node:child_process';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -89,6 +89,9 @@ const bytes = await encodeSegmentation(made, labels, {
 const path = join(dir, 'seg.dcm');
 await writeFile(path, bytes);
 
+/** The DICOM JSON model (PS3.18 F). */
+type DicomJson = Record<string, { Value?: unknown[]; InlineBinary?: string }>;
+
 const find = (nodes: readonly DicomNode[], tag: number): DicomNode => nodes.find((one) => one.tag === tag)!;
 const text = ({ value }: DicomNode): string =>
   Buffer.from(value!)
@@ -157,6 +160,33 @@ describe('a DICOM Segmentation', () => {
     await expect(
       encodeSegmentation(made, { ...labels, data: new Uint8Array(size) }, options),
     ).rejects.toThrow(/no label was found/);
+  });
+
+  it.skipIf(skipped(!hasCommand('dcm2json'), 'dcmtk is not installed'))('is read by dcmtk', () => {
+    const { status, stdout, stderr } = spawnSync('dcm2json', [path], { encoding: 'utf8' });
+    expect([status, stderr]).toEqual([0, '']);
+    const read = JSON.parse(stdout) as DicomJson;
+    const first = (tag: string, of: DicomJson = read): unknown => of[tag]!.Value![0];
+    const items = (tag: string): DicomJson[] => read[tag]!.Value as DicomJson[];
+    // Segmentation Storage, and what it is of.
+    expect([first('00080016'), first('00080060'), first('00620001')]).toEqual([
+      '1.2.840.10008.5.1.4.1.1.66.4',
+      'SEG',
+      'BINARY',
+    ]);
+    expect(items('00620002').map((one) => [first('00620004', one), first('00620005', one)])).toEqual([
+      [1, 'left kidney'],
+      [2, 'ventral DC'],
+    ]);
+    // Frames, rows, columns and bits.
+    const shape = ['00280008', '00280010', '00280011', '00280100'].map((tag) => Number(first(tag)));
+    expect(shape).toEqual([6, nj, ni, 1]);
+    expect(items('52009230')).toHaveLength(6);
+    // One bit a voxel over all frames, padded to an even number of bytes (PS3.5 8.2 and 7.1.1).
+    const pixels = Buffer.from(read['7FE00010']!.InlineBinary!, 'base64');
+    expect(pixels.length).toBe(2 * Math.ceil((6 * ni * nj) / 16));
+    const ones = pixels.reduce((sum, byte) => sum + byte.toString(2).replaceAll('0', '').length, 0);
+    expect(ones).toBe(labels.data.filter((one) => one !== 0).length);
   });
 
   it.skipIf(skipped(!hasCommand('dciodvfy'), 'dciodvfy is not installed'))('passes dciodvfy', () => {
