@@ -1,8 +1,9 @@
-/** DICOM Segmentations: read back bit by bit, and judged by dcmtk, dciodvfy and highdicom. */
+/** DICOM Segmentations: read back bit by bit, and judged by dcmtk, dciodvfy, highdicom and what OHIF reads them with. */
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import dcmjs, { type NaturalDataset } from 'dcmjs';
 import { afterAll, describe, expect, it } from 'vitest';
 import {
   groupSeries,
@@ -91,6 +92,19 @@ await writeFile(path, bytes);
 
 /** The DICOM JSON model (PS3.18 F). */
 type DicomJson = Record<string, { Value?: unknown[]; InlineBinary?: string }>;
+
+/** The files of a folder by dcmjs, a reader that is not ours. */
+async function readFolder(folder: string): Promise<NaturalDataset[]> {
+  const files = (await readdir(folder)).filter((name) => name.endsWith('.dcm')).sort();
+  return Promise.all(
+    files.map(async (name) => {
+      const { dict } = dcmjs.data.DicomMessage.readFile(
+        Uint8Array.from(await readFile(join(folder, name))).buffer,
+      );
+      return dcmjs.data.DicomMetaDictionary.naturalizeDataset(dict);
+    }),
+  );
+}
 
 const find = (nodes: readonly DicomNode[], tag: number): DicomNode => nodes.find((one) => one.tag === tag)!;
 const text = ({ value }: DicomNode): string =>
@@ -187,6 +201,47 @@ describe('a DICOM Segmentation', () => {
     expect(pixels.length).toBe(2 * Math.ceil((6 * ni * nj) / 16));
     const ones = pixels.reduce((sum, byte) => sum + byte.toString(2).replaceAll('0', '').length, 0);
     expect(ones).toBe(labels.data.filter((one) => one !== 0).length);
+  });
+
+  it('is the same labels on the same slices to what OHIF reads it with', async () => {
+    const source = await readFolder(join(dir, 'images'));
+    // What a viewer knows of its images, by their ids; slices in the order in which it shows them.
+    const byId = new Map(source.map((one, n) => [`image:${n}`, one]));
+    const modules: Record<string, (one: NaturalDataset) => unknown> = {
+      imagePlaneModule: ({ Rows, Columns, ImageOrientationPatient: iop }) => ({
+        rows: Rows,
+        columns: Columns,
+        rowCosines: iop.slice(0, 3),
+        columnCosines: iop.slice(3),
+      }),
+      generalSeriesModule: ({ SeriesInstanceUID }) => ({ seriesInstanceUID: SeriesInstanceUID }),
+      sopCommonModule: ({ SOPInstanceUID }) => ({ sopInstanceUID: SOPInstanceUID }),
+      imagePixelModule: ({ Rows, Columns }) => ({ rows: Rows, columns: Columns }),
+      instance: (one) => one,
+    };
+    const { labelmapBufferArray, segMetadata, segmentsOnFrame } =
+      dcmjs.adapters.Cornerstone.Segmentation.generateToolState(
+        [...byId.keys()],
+        Uint8Array.from(bytes).buffer,
+        {
+          get: (module, id) => modules[module]!(byId.get(id)!),
+        },
+      );
+    expect(labelmapBufferArray).toHaveLength(1);
+    expect(segMetadata.seriesInstanceUid).toBe('2.25.2');
+    expect(segMetadata.data.slice(1).map((one) => one!.SegmentLabel)).toEqual(['left kidney', 'ventral DC']);
+
+    const seen = new Uint16Array(labelmapBufferArray[0]!);
+    expect(seen).toHaveLength(size);
+    source.forEach(({ ImagePositionPatient: [, , z] }, n) => {
+      const k = Math.round((z! - -40) / 2.5);
+      const slice = labels.data.slice(k * ni * nj, (k + 1) * ni * nj);
+      expect([...seen.slice(n * ni * nj, (n + 1) * ni * nj)]).toEqual(
+        [...slice].map((value) => [4, 7].indexOf(value) + 1),
+      );
+      const shown = [1, 2].filter((segment) => slice.includes([0, 4, 7][segment]!));
+      expect(segmentsOnFrame[n] ?? []).toEqual(shown);
+    });
   });
 
   it.skipIf(skipped(!hasCommand('dciodvfy'), 'dciodvfy is not installed'))('passes dciodvfy', () => {
