@@ -2,6 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { decompress, isCompressed, NIFTI1, readHeader, readImage } from 'nifti-reader-js';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readNiftiFile, writeNiftiFile } from '../../src/formats/nifti/index.js';
 import { readTree } from '../../src/formats/dicom/tree.js';
@@ -50,6 +51,14 @@ interface Fitted {
 }
 interface Document {
   readonly labels: { value: number; name: string; voxels: number; ml: number }[];
+}
+
+/** Header and voxels as nifti-reader-js has them. */
+async function viewed(path: string) {
+  const file = Uint8Array.from(await readFile(path)).buffer;
+  const bytes = (isCompressed(file) ? decompress(file) : file) as ArrayBuffer;
+  const header = readHeader(bytes);
+  return { header, voxels: readImage(header, bytes) };
 }
 
 beforeAll(async () => {
@@ -153,6 +162,29 @@ describe('precess segment', () => {
       expect(ml).toBeCloseTo((voxels * 27) / 1000, 5);
     }
     expect(JSON.stringify(sidecar)).not.toContain(dir);
+  });
+
+  it('writes what nifti-reader-js, with which NiiVue reads, shows on the same grid', async () => {
+    const out = at('viewed.nii.gz');
+    const args = ['--head', at('head'), '--out', out, '--threads', '1', '--click=-3,-26,20:ball'];
+    const { labels } = await json<Document>('segment', image, ...args);
+    const [source, shown] = await Promise.all([viewed(image), viewed(out)]);
+    expect(shown.header.dims.slice(0, 4)).toEqual(source.header.dims.slice(0, 4));
+    expect(shown.header.affine).toEqual(source.header.affine);
+    // Labels go unscaled, as whole numbers.
+    expect([shown.header.datatypeCode, shown.header.scl_inter]).toEqual([NIFTI1.TYPE_UINT8, 0]);
+    expect([0, 1]).toContain(shown.header.scl_slope);
+    const data = new Uint8Array(shown.voxels);
+    expect(data).toHaveLength(source.header.dims.slice(1, 4).reduce((product, n) => product * n, 1));
+    for (const { value, voxels } of labels) expect(data.filter((one) => one === value)).toHaveLength(voxels);
+    expect(labels.find(({ name }) => name === 'ball')!.voxels).toBeGreaterThan(0);
+    // The voxel that was clicked on, found by the viewer's own affine.
+    const [i, j, k] = [-3, -26, 20].map((mm, d) => {
+      const row = shown.header.affine[d]!;
+      return Math.round((mm - row[3]!) / row[d]!);
+    }) as [number, number, number];
+    const [ni, nj] = shown.header.dims.slice(1, 3) as [number, number];
+    expect(data[i + ni * (j + nj * k)]).toBe(1);
   });
 
   it('keeps the labels that a phrase names, and what clicks say', async () => {

@@ -1,8 +1,9 @@
-/** DICOM Segmentations: read back bit by bit, and judged by dciodvfy and highdicom. */
+/** DICOM Segmentations: read back bit by bit, and judged by dcmtk, dciodvfy, highdicom and what OHIF reads them with. */
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import dcmjs, { type NaturalDataset } from 'dcmjs';
 import { afterAll, describe, expect, it } from 'vitest';
 import {
   groupSeries,
@@ -89,6 +90,22 @@ const bytes = await encodeSegmentation(made, labels, {
 const path = join(dir, 'seg.dcm');
 await writeFile(path, bytes);
 
+/** The DICOM JSON model (PS3.18 F). */
+type DicomJson = Record<string, { Value?: unknown[]; InlineBinary?: string }>;
+
+/** The files of a folder by dcmjs, a reader that is not ours. */
+async function readFolder(folder: string): Promise<NaturalDataset[]> {
+  const files = (await readdir(folder)).filter((name) => name.endsWith('.dcm')).sort();
+  return Promise.all(
+    files.map(async (name) => {
+      const { dict } = dcmjs.data.DicomMessage.readFile(
+        Uint8Array.from(await readFile(join(folder, name))).buffer,
+      );
+      return dcmjs.data.DicomMetaDictionary.naturalizeDataset(dict);
+    }),
+  );
+}
+
 const find = (nodes: readonly DicomNode[], tag: number): DicomNode => nodes.find((one) => one.tag === tag)!;
 const text = ({ value }: DicomNode): string =>
   Buffer.from(value!)
@@ -157,6 +174,74 @@ describe('a DICOM Segmentation', () => {
     await expect(
       encodeSegmentation(made, { ...labels, data: new Uint8Array(size) }, options),
     ).rejects.toThrow(/no label was found/);
+  });
+
+  it.skipIf(skipped(!hasCommand('dcm2json'), 'dcmtk is not installed'))('is read by dcmtk', () => {
+    const { status, stdout, stderr } = spawnSync('dcm2json', [path], { encoding: 'utf8' });
+    expect([status, stderr]).toEqual([0, '']);
+    const read = JSON.parse(stdout) as DicomJson;
+    const first = (tag: string, of: DicomJson = read): unknown => of[tag]!.Value![0];
+    const items = (tag: string): DicomJson[] => read[tag]!.Value as DicomJson[];
+    // Segmentation Storage, and what it is of.
+    expect([first('00080016'), first('00080060'), first('00620001')]).toEqual([
+      '1.2.840.10008.5.1.4.1.1.66.4',
+      'SEG',
+      'BINARY',
+    ]);
+    expect(items('00620002').map((one) => [first('00620004', one), first('00620005', one)])).toEqual([
+      [1, 'left kidney'],
+      [2, 'ventral DC'],
+    ]);
+    // Frames, rows, columns and bits.
+    const shape = ['00280008', '00280010', '00280011', '00280100'].map((tag) => Number(first(tag)));
+    expect(shape).toEqual([6, nj, ni, 1]);
+    expect(items('52009230')).toHaveLength(6);
+    // One bit a voxel over all frames, padded to an even number of bytes (PS3.5 8.2 and 7.1.1).
+    const pixels = Buffer.from(read['7FE00010']!.InlineBinary!, 'base64');
+    expect(pixels.length).toBe(2 * Math.ceil((6 * ni * nj) / 16));
+    const ones = pixels.reduce((sum, byte) => sum + byte.toString(2).replaceAll('0', '').length, 0);
+    expect(ones).toBe(labels.data.filter((one) => one !== 0).length);
+  });
+
+  it('is the same labels on the same slices to what OHIF reads it with', async () => {
+    const source = await readFolder(join(dir, 'images'));
+    // What a viewer knows of its images, by their ids; slices in the order in which it shows them.
+    const byId = new Map(source.map((one, n) => [`image:${n}`, one]));
+    const modules: Record<string, (one: NaturalDataset) => unknown> = {
+      imagePlaneModule: ({ Rows, Columns, ImageOrientationPatient: iop }) => ({
+        rows: Rows,
+        columns: Columns,
+        rowCosines: iop.slice(0, 3),
+        columnCosines: iop.slice(3),
+      }),
+      generalSeriesModule: ({ SeriesInstanceUID }) => ({ seriesInstanceUID: SeriesInstanceUID }),
+      sopCommonModule: ({ SOPInstanceUID }) => ({ sopInstanceUID: SOPInstanceUID }),
+      imagePixelModule: ({ Rows, Columns }) => ({ rows: Rows, columns: Columns }),
+      instance: (one) => one,
+    };
+    const { labelmapBufferArray, segMetadata, segmentsOnFrame } =
+      dcmjs.adapters.Cornerstone.Segmentation.generateToolState(
+        [...byId.keys()],
+        Uint8Array.from(bytes).buffer,
+        {
+          get: (module, id) => modules[module]!(byId.get(id)!),
+        },
+      );
+    expect(labelmapBufferArray).toHaveLength(1);
+    expect(segMetadata.seriesInstanceUid).toBe('2.25.2');
+    expect(segMetadata.data.slice(1).map((one) => one!.SegmentLabel)).toEqual(['left kidney', 'ventral DC']);
+
+    const seen = new Uint16Array(labelmapBufferArray[0]!);
+    expect(seen).toHaveLength(size);
+    source.forEach(({ ImagePositionPatient: [, , z] }, n) => {
+      const k = Math.round((z! - -40) / 2.5);
+      const slice = labels.data.slice(k * ni * nj, (k + 1) * ni * nj);
+      expect([...seen.slice(n * ni * nj, (n + 1) * ni * nj)]).toEqual(
+        [...slice].map((value) => [4, 7].indexOf(value) + 1),
+      );
+      const shown = [1, 2].filter((segment) => slice.includes([0, 4, 7][segment]!));
+      expect(segmentsOnFrame[n] ?? []).toEqual(shown);
+    });
   });
 
   it.skipIf(skipped(!hasCommand('dciodvfy'), 'dciodvfy is not installed'))('passes dciodvfy', () => {
