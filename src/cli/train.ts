@@ -108,12 +108,14 @@ export function registerTraining(program: Command): void {
     )
     .action(async (given: Flags & PretrainFlags, command: Command) => {
       const { pretrain } = await import('../train/run.js');
-      const { maeRecipeOf, readPretrainConfig, recipeOf } = await import('../train/config.js');
+      const { checkRecipes, maeRecipeOf, readPretrainConfig, recipeOf } = await import('../train/config.js');
       const { config: file, ...rest } = given;
       const { recipe, maeRecipe, ...settings } = file === undefined ? {} : await readPretrainConfig(file);
       // What the command line says itself goes before the file, and the file before what goes without saying.
       const said = Object.entries(rest).filter(([name]) => command.getOptionValueSource(name) === 'cli');
       const flags = Object.assign({ ...rest }, settings, Object.fromEntries(said));
+      if (file !== undefined)
+        checkRecipes(file, flags.objective, { ...(recipe && { recipe }), ...(maeRecipe && { maeRecipe }) });
       await work('pretrain', flags, (options) =>
         pretrain({
           ...options,

@@ -121,6 +121,20 @@ function changed<T extends object>(base: T, changes: object | undefined): T {
 const isPlain = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/** @throws TrainError for a recipe that the objective does not read. */
+export function checkRecipes(
+  path: string,
+  objective: Pretraining,
+  { recipe: some, maeRecipe: other }: PretrainConfig,
+): void {
+  const unread = objective === 'mae' ? some && 'recipe' : other && 'maeRecipe';
+  if (unread !== undefined)
+    throw new TrainError(
+      `config: ${path}: nobody reads "${unread}" with the objective ${objective}, which has ` +
+        `"${unread === 'recipe' ? 'maeRecipe' : 'recipe'}"; correct or remove it`,
+    );
+}
+
 /** The recipe of an objective with the changes of a configuration. */
 export const recipeOf = (
   objective: Pretraining | undefined,

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { maeRecipeOf, readPretrainConfig, recipeOf } from '../../src/train/config.js';
+import { checkRecipes, maeRecipeOf, readPretrainConfig, recipeOf } from '../../src/train/config.js';
 import { MAE } from '../../src/train/mae.js';
 import { JOINT, PRETRAIN } from '../../src/train/pretrain.js';
 
@@ -55,6 +55,15 @@ describe('configurations of pretrain', () => {
     [{ objective: 'dinov2' }, '"objective" is not right'],
   ])('are refused where nobody reads them or they cannot be: %j', async (value, message) => {
     await expect(read(value)).rejects.toThrow(message);
+  });
+
+  it('are refused where their recipe is that of another objective', () => {
+    expect(() => checkRecipes('c.json', 'mae', { recipe: {} })).toThrow(
+      'c.json: nobody reads "recipe" with the objective mae, which has "maeRecipe"',
+    );
+    expect(() => checkRecipes('c.json', 'slip', { maeRecipe: {} })).toThrow(/nobody reads "maeRecipe".*slip/);
+    checkRecipes('c.json', 'mae', { maeRecipe: {} });
+    checkRecipes('c.json', 'dino', { recipe: {} });
   });
 
   it('are refused where they are no JSON', async () => {
