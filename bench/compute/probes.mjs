@@ -183,13 +183,13 @@ export function makeProbe({ params, config, length, cut, cache, series, heads })
         points.map(({ label, mm }) => {
           const t = nearest(places, set.count, mm);
           const width = config.embedDim;
-          return { label, feature: found[n].tokens.slice(t * width, (t + 1) * width) };
+          const feature = found[n].tokens.slice(t * width, (t + 1) * width);
+          return { label, feature, vector: unit(feature) };
         }),
       );
-      scores['linear.anatomy'] = linearAccuracy(
-        rows.slice(0, TRAINING_HEADS).flat(),
-        rows.slice(TRAINING_HEADS).flat(),
-      );
+      const [a, b] = [rows.slice(0, TRAINING_HEADS).flat(), rows.slice(TRAINING_HEADS).flat()];
+      scores['knn.anatomy'] = knnAccuracy(a, b, 5);
+      scores['linear.anatomy'] = linearAccuracy(a, b);
     }
     const values = Object.values(scores).filter(Number.isFinite);
     scores.score = values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -198,6 +198,11 @@ export function makeProbe({ params, config, length, cut, cache, series, heads })
     );
   };
 }
+
+const unit = (vector) => {
+  const length = Math.hypot(...vector) || 1;
+  return vector.map((x) => x / length);
+};
 
 function nearest(places, count, mm) {
   let [best, least] = [0, Infinity];
