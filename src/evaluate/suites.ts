@@ -57,7 +57,10 @@ export interface SuiteOptions {
   readonly checkLeakage?: boolean;
 }
 
-/** The target of a field suite: known values that at least two patients have. */
+/** One patient is asked about, and a head is tuned on the others, which takes two of each class. */
+const FEWEST = 3;
+
+/** The target of a field suite: known values that at least three patients have. */
 export function fieldTarget(
   suite: FieldSuite,
   series: readonly Series[],
@@ -67,11 +70,11 @@ export function fieldTarget(
   const patients = new Map<string, Set<string>>();
   for (const one of known)
     patients.set(one[field], (patients.get(one[field]) ?? new Set()).add(one.patientId));
-  const names = [...patients].filter(([, of]) => of.size >= 2).map(([name]) => name);
+  const names = [...patients].filter(([, of]) => of.size >= FEWEST).map(([name]) => name);
   names.sort();
   if (names.length < 2)
     throw new EvaluateError(
-      `evaluate ${suite}: the corpus must have at least two kinds of ${suite} with two patients each, got ` +
+      `evaluate ${suite}: the corpus must have at least two kinds of ${suite} with three patients each, got ` +
         `${names.length} (${names.join(', ') || 'none'}); ingest more`,
     );
   const kept = known.filter((one) => names.includes(one[field]));
@@ -81,7 +84,7 @@ export function fieldTarget(
     target: { kind: 'classes', names, values: kept.map((one) => names.indexOf(one[field])) },
     notes: [
       ...(known.length < series.length ? [`${series.length - known.length} series of unknown ${suite}`] : []),
-      ...(few.length > 0 ? [`${few.sort().join(', ')}: one patient only`] : []),
+      ...(few.length > 0 ? [`${few.sort().join(', ')}: fewer than ${FEWEST} patients`] : []),
     ],
   };
 }

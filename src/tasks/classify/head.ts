@@ -279,7 +279,7 @@ function innerFolds(patients: readonly string[], labels: readonly number[], seed
   const fewest = Math.min(...[...having.values()].map((set) => set.size));
   if (fewest < 2)
     throw new TaskError(
-      `fit: every class must have cases of at least two patients, got one of ${fewest}; add labels or leave the class out`,
+      `fit: every class must have cases of at least two patients, but one has one; add labels or leave the class out`,
     );
   return stratifiedFolds(patients, labels, Math.min(INNER_FOLDS, fewest), seed);
 }
