@@ -87,7 +87,10 @@ export class Cutters {
         waiting.clear();
       };
       worker.on('message', (answer: CutterAnswer) => {
-        if ('warning' in answer) { warn(answer.warning); return; }
+        if ('warning' in answer) {
+          warn(answer.warning);
+          return;
+        }
         const one = waiting.get(answer.id);
         waiting.delete(answer.id);
         if ('error' in answer) one?.reject(new TrainError(answer.error));

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { File, ready } from 'h5wasm/node';
 import { afterAll, describe, expect, it } from 'vitest';
-import { datasetNamed, type ClassifyCase } from '../../src/evaluate/datasets/index.js';
+import { datasetNamed } from '../../src/evaluate/datasets/index.js';
 import { readFastmriVolume } from '../../src/formats/fastmri.js';
 import { axisCodes } from '../../src/volume/orientation.js';
 
@@ -50,7 +50,7 @@ describe('fastMRI', () => {
     await scan('set/singlecoil_train/file_brain_AXT1_200_2.h5', 'AXT1', 'aa');
     await scan('set/multicoil_val/file_brain_AXT2_200_3.h5', 'AXT2', null);
     await scan('set/multicoil_test/file_brain_AXT2_200_4.h5', 'AXT2', 'bb', { image: 'kspace' });
-    const cases = (await datasetNamed('fastmri').read(join(dir, 'set'))) as ClassifyCase[];
+    const cases = await datasetNamed('fastmri').read(join(dir, 'set'));
     expect(
       cases.map(({ label, fold, images }) => [label, fold, images.image!.slice(dir.length + 5)]),
     ).toEqual([

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { datasetNamed, type ClassifyCase } from '../../src/evaluate/datasets/index.js';
+import { datasetNamed } from '../../src/evaluate/datasets/index.js';
 import { openImages } from '../../src/tasks/images.js';
 import { apply, invert } from '../../src/volume/affine.js';
 import type { Affine } from '../../src/volume/volume.js';
@@ -39,7 +39,7 @@ describe.skipIf(skipped(missing, 'no prostate-prostatex in the data folder'))(
       made.push(dir);
       await cp(patient!, join(dir, 'PROSTATEx', 'ProstateX-0000'), { recursive: true });
       await writeFile(join(dir, 'ProstateX-Findings-Train.csv'), `ProxID,fid,pos,zone,ClinSig\n${ROW}\n`);
-      const [one, ...others] = (await datasetNamed('prostatex-findings').read(dir)) as ClassifyCase[];
+      const [one, ...others] = await datasetNamed('prostatex-findings').read(dir);
       expect(others).toHaveLength(0);
       const images = [];
       for await (const { volume } of openImages(one!.images.adc!)) images.push(volume);
