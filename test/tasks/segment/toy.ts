@@ -46,3 +46,12 @@ export async function writeToyMaps(dir: string, count: number): Promise<void> {
 }
 
 export const WORKING = { finestMm: 3, isotropic: false } as const;
+
+/** How images are made of the toy maps where nothing depends on their contrast. */
+export const TOY_SYNTHESIS = {
+  tissues: TOY_TISSUES,
+  table: TOY_TABLE,
+  spacingMm: [3, 4],
+  working: WORKING,
+  contrasts: ['any'],
+} as const;
