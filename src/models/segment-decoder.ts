@@ -19,6 +19,8 @@ import { layerNorm, linear, type Scope } from '../nn/index.js';
 export interface DecoderConfig {
   /** Labels, the background among them. */
   readonly labels: number;
+  /** Intensities of each voxel: 1 the normalised one, 2 also its rank among the voxels of the body. */
+  readonly intensities: 1 | 2;
   /** Channels at a half, a quarter and an eighth of the voxels' resolution. */
   readonly channels: readonly [number, number, number];
   /** Features of a single voxel, from which labels are told and which clicks compare. */
@@ -30,10 +32,16 @@ export interface DecoderConfig {
   readonly tokenWidth: number;
 }
 
-export const DECODER = { channels: [24, 48, 64], voxelFeatures: 24, voxelLayers: 1, tokenWidth: 64 } as const;
+export const DECODER = {
+  intensities: 2,
+  channels: [24, 48, 64],
+  voxelFeatures: 24,
+  voxelLayers: 1,
+  tokenWidth: 64,
+} as const;
 
 /** Channels of what a window shows of a block: its voxels, their measured share, and the spacing. */
-const SEEN = 12;
+const seenOf = ({ intensities }: Pick<DecoderConfig, 'intensities'>): number => 8 * intensities + 4;
 
 /** Sides of a window are multiples of this many voxels: it is halved three times. */
 export const WINDOW_STEP = 8;
@@ -43,7 +51,7 @@ export const WINDOW_STEP = 8;
  * each was cut from. P = d h w / 64 places, one for each cube of 8³ voxels.
  */
 export interface WindowInputs {
-  /** [B, 8, d, h, w] normalised intensities of the voxels of each block, 0 where not measured. */
+  /** [B, 8 intensities, d, h, w] normalised intensities of the voxels of each block, then their ranks; 0 where not measured. */
   readonly voxels: Value;
   /** [B, 1, d, h, w] measured share of each block. */
   readonly measured: Value;
@@ -69,13 +77,14 @@ export interface Decoded {
 /** Declares the inputs of a decoder but for the tokens, named `window.…`. */
 export function windowInputs(
   graph: Graph,
+  { intensities }: Pick<DecoderConfig, 'intensities'>,
   rows: number,
   [d, h, w]: readonly [number, number, number],
   count: number,
 ): Omit<WindowInputs, 'tokens'> {
   const input = (name: string, shape: number[]): Value => graph.input(`window.${name}`, 'float32', shape);
   return {
-    voxels: input('voxels', [rows, 8, d, h, w]),
+    voxels: input('voxels', [rows, 8 * intensities, d, h, w]),
     measured: input('measured', [rows, 1, d, h, w]),
     spacing: input('spacing', [rows, 3]),
     positions: input('positions', [rows, count, 3]),
@@ -94,7 +103,7 @@ export function segmentDecoder(scope: Scope, config: DecoderConfig, input: Windo
   const spacing = expand(reshape(input.spacing, [b, 3, 1, 1, 1]), [b, 3, d, h, w]);
   const told = tokenNeck(scope.child('tokens'), config, input);
 
-  const seen = concat([input.voxels, input.measured, spacing], 1); // [B, 12, d, h, w]
+  const seen = concat([input.voxels, input.measured, spacing], 1); // [B, 8 intensities + 4, d, h, w]
   const half = block(scope.child('half2'), block(scope.child('half1'), seen, c1), c1);
   const quarter = block(scope.child('quarter'), halved(scope.child('down1'), half, c2), c2);
   const places = transpose(matmul(input.read, told), [0, 2, 1]); // [B, W, P]
@@ -107,8 +116,8 @@ export function segmentDecoder(scope: Scope, config: DecoderConfig, input: Windo
 
   const size = config.voxelFeatures;
   // What was measured joins in again: a voxel's own intensity is half of what tells its tissue.
-  const blocks = transpose(reshape(concat([back, seen], 1), [b, c1 + SEEN, d * h * w]), [0, 2, 1]);
-  const voxels = linear(scope.child('voxels'), blocks, 8 * size, { init: he(c1 + SEEN) });
+  const blocks = transpose(reshape(concat([back, seen], 1), [b, c1 + seenOf(config), d * h * w]), [0, 2, 1]);
+  const voxels = linear(scope.child('voxels'), blocks, 8 * size, { init: he(c1 + seenOf(config)) });
   let features = gelu(reshape(voxels, [b, 8 * d * h * w, size]));
   for (let n = 1; n <= config.voxelLayers; n++)
     features = gelu(linear(scope.child(`voxels${n}`), features, size, { init: he(size) }));

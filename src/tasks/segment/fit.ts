@@ -76,7 +76,7 @@ export async function fitSegment(source: SceneSource, options: FitOptions): Prom
   checkSides(side);
   const { embedDim, samples } = model.config;
   const decoder: DecoderConfig = from
-    ? { ...from.decoder, labels: table.names.length }
+    ? { ...from.decoder, labels: table.names.length, intensities: DECODER.intensities }
     : { ...DECODER, labels: table.names.length, embedDim };
   if (decoder.embedDim !== embedDim)
     throw new TaskError(
@@ -223,13 +223,38 @@ function startFrom(
   const initial = params.initialize(seed);
   for (const { name, offset, shape } of params.slices) {
     const tensor = model.tensors.get(name) ?? from?.tensors.get(name);
-    if (tensor?.shape.join() === shape.join()) {
+    const channels = from && SHOWN.get(name)?.(from.decoder);
+    if (tensor && channels && tensor.shape[channels.axis]! < shape[channels.axis]!)
+      initial.set(withRanks(tensor, channels, shape), offset);
+    else if (tensor?.shape.join() === shape.join()) {
       if (!PER_LABEL.test(name) || sameNames(from!.labels, table)) initial.set(tensor.data, offset);
       else copyLabels(initial.subarray(offset), tensor, from!.labels, table);
     } else if (tensor && PER_LABEL.test(name))
       copyLabels(initial.subarray(offset), tensor, from!.labels, table);
   }
   return initial;
+}
+
+/** Tensors with an axis for what is shown of a block, and where on it the ranks of its voxels come in. */
+const SHOWN = new Map<string, (decoder: DecoderConfig) => { readonly axis: number; readonly at: number }>([
+  ['segment.half1.weight', () => ({ axis: 1, at: 8 })],
+  ['segment.voxels.weight', ({ channels: [c1] }) => ({ axis: 0, at: c1 + 8 })],
+]);
+
+/** The weights of a head that was not shown ranks, for one that is: nothing is made of them yet. */
+function withRanks(
+  { shape: before, data }: NamedTensor,
+  { axis, at }: { readonly axis: number; readonly at: number },
+  shape: readonly number[],
+): Float32Array {
+  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+  const [old, now] = [before[axis]! * inner, shape[axis]! * inner];
+  const out = new Float32Array(shape.reduce((a, b) => a * b, 1));
+  for (let row = 0; row * old < data.length; row++) {
+    out.set(data.subarray(row * old, row * old + at * inner), row * now);
+    out.set(data.subarray(row * old + at * inner, (row + 1) * old), (row + 1) * now - (old - at * inner));
+  }
+  return out;
 }
 
 /** Tensors whose last axis is the label. */

@@ -21,6 +21,8 @@ const metadataSchema = z.object({
     .min(2),
   decoder: z.object({
     labels: count,
+    /** Heads from before ranks were shown do not say so. */
+    intensities: z.union([z.literal(1), z.literal(2)]).default(1),
     channels: z.tuple([count, count, count]),
     voxelFeatures: count,
     /** Heads from before there were any do not say so. */

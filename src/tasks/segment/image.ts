@@ -15,6 +15,8 @@ export interface SegmentImage {
   readonly affine: Affine;
   /** Normalised as tokens are; 0 where nothing was measured. */
   readonly values: Float32Array;
+  /** See {@link ranksOf}; 0 where nothing was measured. */
+  readonly ranks: Float32Array;
   /** Measured share of each voxel; null where all of each was. */
   readonly weight: Float32Array | null;
   /** What tokens are cut from. */
@@ -40,7 +42,43 @@ export function segmentImage(volume: Volume, { finestMm, isotropic }: Working): 
   const scale = 1 / (high - low);
   for (let n = 0; n < values.length; n++)
     values[n] = weight !== null && weight[n] === 0 ? 0 : squash((values[n]! - low) * scale);
-  return { source, factors, shape, affine: coarsen(source.affine, factors), values, weight, prepared };
+  const ranks = ranksOf(values, weight, airLevel(prepared));
+  return { source, factors, shape, affine: coarsen(source.affine, factors), values, ranks, weight, prepared };
+}
+
+/** The normalised value below which air begins. */
+export const airLevel = ({ stats: { low, high, threshold } }: Prepared): number =>
+  squash((threshold - low) / (high - low));
+
+/** Quantiles between which ranks are interpolated. */
+const QUANTILES = 256;
+
+/**
+ * Intensities as ranks, so that tissues differ as clearly beside bright fat as without it, under any power of the
+ * intensity: 0 to 1 by the share of the body's voxels (those above `air`) that are no brighter, and -1 to 0 by the value itself
+ * from the darkest voxel to `air`. 0 where not measured.
+ */
+export function ranksOf(values: Float32Array, weight: Float32Array | null, air: number): Float32Array {
+  const measured = (n: number): boolean => weight === null || weight[n]! > 0;
+  const body = values.filter((value, n) => value > air && measured(n)).sort();
+  let darkest = air;
+  for (let n = 0; n < values.length; n++) if (measured(n) && values[n]! < darkest) darkest = values[n]!;
+  const table = Float64Array.from(
+    { length: QUANTILES + 1 },
+    (_, q) => body[Math.round((q / QUANTILES) * (body.length - 1))] ?? air,
+  );
+  return values.map((value, n) => {
+    if (!measured(n)) return 0;
+    if (value <= air) return air > darkest ? (value - air) / (air - darkest) : 0;
+    let [low, high] = [0, QUANTILES];
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (table[middle]! <= value) low = middle;
+      else high = middle;
+    }
+    const step = table[high]! - table[low]!;
+    return (low + (step > 0 ? Math.min(Math.max((value - table[low]!) / step, 0), 1) : 0)) / QUANTILES;
+  });
 }
 
 /**

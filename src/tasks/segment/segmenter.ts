@@ -169,6 +169,7 @@ export class Segmenter {
         reflected ??= {
           ...image,
           values: mirrorRows(image.values, image.shape[0]),
+          ranks: mirrorRows(image.ranks, image.shape[0]),
           weight: image.weight && mirrorRows(image.weight, image.shape[0]),
           prepared: new Prepared(mirrorImage(volume)),
         };
@@ -191,7 +192,7 @@ export class Segmenter {
   ): Promise<{ logits: Float32Array; features: Float32Array | null } | null> {
     const length = TOKEN_STEP * Math.ceil(read.set.count / TOKEN_STEP);
     const window = [{ image, read, start }];
-    const feeds = windowFeeds(window, side, length);
+    const feeds = windowFeeds(window, side, length, this.head.decoder.intensities);
     if (!(feeds['window.read'] as Float32Array).some((w) => w > 0)) return null;
     const program = await this.program(side, length);
     const fetch = wantFeatures ? ['logits', 'features'] : ['logits'];
@@ -238,7 +239,7 @@ export class Segmenter {
   private build(graph: Graph, scope: Scope, side: Vec3, length: number) {
     const { decoder } = this.head;
     const tokens = graph.input('window.tokens', 'float32', [1, length, decoder.embedDim]);
-    const inputs = { ...windowInputs(graph, 1, blocksOf(side), length), tokens };
+    const inputs = { ...windowInputs(graph, decoder, 1, blocksOf(side), length), tokens };
     return segmentDecoder(scope.child('segment'), decoder, inputs);
   }
 }

@@ -6,7 +6,7 @@ import { reorient } from '../../volume/orientation.js';
 import type { Volume } from '../../volume/volume.js';
 import { TaskError } from '../error.js';
 import { type CaseFiles, maskOn, onlyVolume } from './cases.js';
-import { mirrorImage, segmentImage, type Working } from './image.js';
+import { airLevel, mirrorImage, ranksOf, segmentImage, type Working } from './image.js';
 import { type LabelTable, mirrored, numbersOf, valuesOf } from './labels.js';
 import { makeScene, pooledNumbers, type Scene, type Tokens } from './scene.js';
 import { liesAlike } from './symmetry.js';
@@ -127,7 +127,10 @@ export function pairSource(
         // Normalised values run from -3 to 3; a power of their place in that range keeps both ends.
         values[n] = 6 * ((values[n]! + 3) / 6) ** power - 3 + noise * random.normal();
       }
-      return { image, numbers: pooledNumbers(image, turned) };
+      return {
+        image: { ...image, ranks: ranksOf(values, weight, airLevel(image.prepared)) },
+        numbers: pooledNumbers(image, turned),
+      };
     },
   };
 }

@@ -41,7 +41,7 @@ function forward(graph: Graph, scope: Scope, shape: StepShape) {
     ? vit3d(scope.child('image'), encoder, imageInputs(graph, 'image', windows, length, encoder.samples))
         .tokens
     : graph.input('window.tokens', 'float32', [windows, length, decoder.embedDim]);
-  const inputs = { ...windowInputs(graph, windows, blocksOf(side), length), tokens };
+  const inputs = { ...windowInputs(graph, decoder, windows, blocksOf(side), length), tokens };
   const decoded = segmentDecoder(scope.child('segment'), decoder, inputs);
   const voxels = side[0] * side[1] * side[2];
   const clicks = clickInputs(graph, windows, CLICKS, decoder.labels, voxels);
@@ -122,7 +122,7 @@ export function stepFeeds(
       ).map(([name, data]) => [`image.${name}`, data as Float32Array] as const)
     : [['window.tokens', tokenFeed(windows, length, decoder.embedDim)] as const];
   return {
-    ...windowFeeds(windows, side, length),
+    ...windowFeeds(windows, side, length, decoder.intensities),
     ...Object.fromEntries(encoderFeeds),
     'truth.labels': target,
     'truth.weight': weight,

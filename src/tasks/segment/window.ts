@@ -58,11 +58,12 @@ export function eachInside(
         visit(i + side[0] * (j + side[1] * k), start[0] + i + ni * (start[1] + j + nj * (start[2] + k)));
 }
 
-/** The feeds of windows, padded to `length` tokens each; see WindowInputs for the shapes. */
+/** The feeds of windows, padded to `length` tokens each, for a decoder that is shown so many intensities; see WindowInputs for the shapes. */
 export function windowFeeds(
   windows: readonly Window[],
   side: Vec3,
   length: number,
+  intensities: number,
 ): Record<string, TypedArray> {
   const rows = windows.length;
   const [ni, nj, nk] = side;
@@ -70,7 +71,7 @@ export function windowFeeds(
   const blocks = size / 8;
   const places = size / WINDOW_STEP ** 3;
   const feeds = {
-    voxels: new Float32Array(rows * size),
+    voxels: new Float32Array(rows * size * intensities),
     measured: new Float32Array(rows * blocks),
     spacing: new Float32Array(rows * 3),
     positions: new Float32Array(rows * length * 3),
@@ -78,11 +79,14 @@ export function windowFeeds(
   };
   const order = orderOf(side);
   windows.forEach(({ image, read, start }, row) => {
-    const { values, weight } = image;
+    const { weight } = image;
+    const channels = [image.values, image.ranks].slice(0, intensities);
     eachInside(image, start, side, (inWindow, inImage) => {
       const at = order[inWindow]!;
       const [block, sub] = [at >> 3, at & 7];
-      feeds.voxels[(row * 8 + sub) * blocks + block] = values[inImage]!;
+      channels.forEach((values, c) => {
+        feeds.voxels[((row * intensities + c) * 8 + sub) * blocks + block] = values[inImage]!;
+      });
       feeds.measured[row * blocks + block]! += (weight === null ? 1 : weight[inImage]!) / 8;
     });
     spacing(image.affine).forEach((mm, d) => (feeds.spacing[row * 3 + d] = Math.log2(mm / 2)));

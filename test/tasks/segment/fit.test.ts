@@ -7,10 +7,15 @@ import { parseRights } from '../../../src/corpus/rights.js';
 import { diceByLabel } from '../../../src/evaluate/overlap.js';
 import { writeModel } from '../../../src/models/model-file.js';
 import { newModel } from '../../../src/models/new-model.js';
-import { readSafetensors, writeSafetensors } from '../../../src/models/safetensors.js';
+import { readSafetensors, writeSafetensors, type NamedTensor } from '../../../src/models/safetensors.js';
 import { modelConfig } from '../../../src/models/sizes.js';
 import { fitSegment, type FitOptions } from '../../../src/tasks/segment/fit.js';
-import { readSegmentHead, SEGMENT_FILE, writeSegmentHead } from '../../../src/tasks/segment/head-file.js';
+import {
+  readSegmentHead,
+  SEGMENT_FILE,
+  writeSegmentHead,
+  type SegmentHead,
+} from '../../../src/tasks/segment/head-file.js';
 import { labelTable, numbersIn } from '../../../src/tasks/segment/labels.js';
 import { segmentImage } from '../../../src/tasks/segment/image.js';
 import { nearestNumbers } from '../../../src/tasks/segment/scene.js';
@@ -192,6 +197,62 @@ describe('a head', () => {
     const tuned = head.model.tensors.get('image.blocks.0.mlp.fc1.weight')!.data;
     expect(tuned).not.toEqual(model.tensors.get('image.blocks.0.mlp.fc1.weight')!.data);
     expect(head.model.provenance.runs.map(({ kind }) => kind)).toEqual(['fit segment', 'fit segment']);
+  });
+
+  it('that was shown no ranks goes on with them, and says the same until it has learnt from them', async () => {
+    const { decoder, tensors, ...rest } = await readSegmentHead(join(dir, 'toy'));
+    expect(decoder.intensities).toBe(2);
+    const rows = (name: string, keep: (at: number) => boolean, [outer, axis, inner]: Vec3): NamedTensor => {
+      const { shape, data } = tensors.get(name)!;
+      const kept = Array.from({ length: outer }, (_, o) =>
+        [...Array(axis).keys()].filter(keep).map((at) => (o * axis + at) * inner),
+      );
+      return {
+        name,
+        shape: shape.map((n) => (n === axis ? n - 8 : n)),
+        data: Float32Array.from(kept.flat().flatMap((at) => [...data.subarray(at, at + inner)])),
+      };
+    };
+    const [c1] = decoder.channels;
+    const isRank = (at: number): boolean => at >= 8 && at < 16;
+    const from: SegmentHead = {
+      ...rest,
+      decoder: { ...decoder, intensities: 1 },
+      tensors: new Map(tensors)
+        .set(
+          'segment.half1.weight',
+          rows('segment.half1.weight', (at) => !isRank(at), [c1, 20, 27]),
+        )
+        .set(
+          'segment.voxels.weight',
+          rows('segment.voxels.weight', (at) => !isRank(at - c1), [1, c1 + 20, 8 * decoder.voxelFeatures]),
+        ),
+    };
+    const { head } = await fitSegment(source, {
+      ...base,
+      from,
+      run: join(dir, 'ranked'),
+      steps: 1,
+      learningRate: 1e-9,
+    });
+    expect(head.decoder).toEqual(decoder);
+    const { volume } = synthesizeAs(
+      anatomies[0]!,
+      options,
+      { kind: 'turbo spin echo', tr: 4000, te: 80 },
+      [3, 3, 3],
+      3,
+    );
+    const found = await Promise.all(
+      [from, head].map(async (one) => {
+        const segmenter = await Segmenter.open(one, { threads: 1 });
+        const { data } = await segmenter.segment(volume);
+        await segmenter.close();
+        return data;
+      }),
+    );
+    expect(found[1]).toEqual(found[0]);
+    expect(found[0]!.some((label) => label > 0)).toBe(true);
   });
 
   it('of an earlier version has no layers on single voxels', async () => {

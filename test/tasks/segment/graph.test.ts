@@ -99,6 +99,7 @@ describe('the decoder', () => {
   const { B, L, D, W, VF, VL, N, channels, blocks } = reference.sizes;
   const config: DecoderConfig = {
     labels: L,
+    intensities: 2,
     channels,
     voxelFeatures: VF,
     voxelLayers: VL,
@@ -107,7 +108,7 @@ describe('the decoder', () => {
   };
   const build = (graph: Graph, scope: Parameters<typeof segmentDecoder>[0]) => {
     const tokens = graph.input('window.tokens', 'float32', [B, N, D]);
-    return segmentDecoder(scope, config, { ...windowInputs(graph, B, blocks, N), tokens });
+    return segmentDecoder(scope, config, { ...windowInputs(graph, config, B, blocks, N), tokens });
   };
   const params = Params.collect((graph, scope) => void build(graph, scope));
   const flat = new Float32Array(params.size);

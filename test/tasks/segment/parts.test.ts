@@ -17,7 +17,7 @@ import { openDevice, type Device } from '../../../src/runtime/index.js';
 import { Blend, finishedNumbers, gaussian, windowStarts } from '../../../src/tasks/segment/blend.js';
 import { heldOutPatients, maskOn, onlyVolume } from '../../../src/tasks/segment/cases.js';
 import { sceneOf } from '../../../src/tasks/segment/fit.js';
-import { resampled, segmentImage, TokenLattice } from '../../../src/tasks/segment/image.js';
+import { ranksOf, resampled, segmentImage, TokenLattice } from '../../../src/tasks/segment/image.js';
 import {
   labelTable,
   mirrored,
@@ -186,11 +186,12 @@ describe('windows', () => {
       },
       null,
     );
-    const feeds = windowFeeds([{ image, read, start }], side, 2);
+    const feeds = windowFeeds([{ image, read, start }], side, 2, 2);
     const order = orderOf(side);
     expect([...order].sort((a, b) => a - b)).toEqual([...order.keys()]);
     const voxels = feeds['window.voxels'] as Float32Array;
-    const seen = new Float32Array(voxels.length);
+    const half = voxels.length / 2;
+    const seen = new Float32Array(half);
     let count = 0;
     eachInside(image, start, side, (inWindow, inImage) => {
       const [i, j, k] = [inWindow % 8, Math.floor(inWindow / 8) % 16, Math.floor(inWindow / 128)];
@@ -199,12 +200,15 @@ describe('windows', () => {
       const sub = (k % 2) * 4 + (j % 2) * 2 + (i % 2);
       const at = ((sub * 4 + (k >> 1)) * 8 + (j >> 1)) * 4 + (i >> 1);
       expect(voxels[at]).toBe(image.values[inImage]);
+      expect(voxels[half + at]).toBe(image.ranks[inImage]);
       expect(order[inWindow]! & 7).toBe(sub);
       seen[at] = 1;
       count++;
     });
     expect(count).toBe(5 * 12 * 6);
-    expect(voxels.every((v, n) => seen[n] === 1 || v === 0)).toBe(true);
+    expect(voxels.every((v, n) => seen[n % half] === 1 || v === 0)).toBe(true);
+    const one = windowFeeds([{ image, read, start }], side, 2, 1)['window.voxels'];
+    expect(one).toEqual(voxels.subarray(0, half));
     const measured = (feeds['window.measured'] as Float32Array).reduce((sum, one) => sum + one, 0);
     expect(measured * 8).toBeCloseTo(count, 4);
     expect([...(feeds['window.spacing'] as Float32Array)]).toEqual([0, 0, 0]);
@@ -263,6 +267,42 @@ describe('windows', () => {
     const image = segmentImage(ramp, { finestMm: 2, isotropic: true });
     expect(image.shape).toEqual(shape);
     spacing(image.affine).forEach((mm) => expect(mm).toBeCloseTo(2, 9));
+  });
+
+  it('rank intensities by the share of the body that is darker, whatever bends their curve', () => {
+    const random = new Random(5, 1);
+    const values = Float32Array.from({ length: 5000 }, (_, n) =>
+      n < 1000 ? -2 + random.uniform(0, 1) : Math.exp(random.normal()),
+    );
+    values[0] = -2;
+    const ranks = ranksOf(values, null, -1);
+    // Of the 4000 voxels of the body, so many are darker.
+    const body = [...values.subarray(1000)].sort((a, b) => a - b);
+    for (let n = 1000; n < 5000; n += 61)
+      expect(Math.abs(ranks[n]! - body.indexOf(values[n]!) / 4000)).toBeLessThan(1 / 256);
+    // Air runs from -1, the darkest voxel, to 0.
+    for (let n = 0; n < 1000; n += 61) expect(ranks[n]).toBeCloseTo(values[n]! + 1, 5);
+    const bent = ranksOf(
+      values.map((value) => (value > -1 ? Math.sqrt(value) - 1 : value)),
+      null,
+      -1,
+    );
+    for (let n = 1000; n < 5000; n += 61) expect(Math.abs(bent[n]! - ranks[n]!)).toBeLessThan(1 / 256);
+  });
+
+  it('rank what was measured alone, and nothing but air as air', () => {
+    const values = Float32Array.of(0, 9, 1, 2, 9, 3);
+    const weight = Float32Array.of(1, 0, 0.5, 1, 0, 1);
+    const ranks = ranksOf(values, weight, 0.5);
+    expect([ranks[1], ranks[4], ranks[0]]).toEqual([0, 0, -1]);
+    // Of three voxels of body the darkest and the brightest, as nearly as quantiles of so few can say.
+    expect(ranks[2]).toBeGreaterThanOrEqual(0);
+    expect(ranks[2]).toBeLessThan(1 / 3);
+    expect(ranks[5]).toBeGreaterThan(0.99);
+    expect([...ranksOf(Float32Array.of(1, 2, 3), null, 4)].map((r) => r + 0)).toEqual(
+      [-1, -2 / 3, -1 / 3].map((r) => expect.closeTo(r, 5) as number),
+    );
+    expect([...ranksOf(Float32Array.of(2, 2), null, 2)]).toEqual([0, 0]);
   });
 
   it('leave out what was not measured when they are resampled', () => {
