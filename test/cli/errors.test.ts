@@ -60,21 +60,20 @@ describe('usage', () => {
     'demo',
   ];
 
-  it.each(commands)('%s --help explains itself with an example', async (command) => {
-    const { code, stdout, stderr } = await precess(...command.split(' '), '--help');
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(stdout).toContain('Usage: precess');
-    expect(stdout).toMatch(/\nExample:\n {2}precess /);
-  });
-
-  it.each(commands)('%s refuses an option that it does not have', async (command) => {
-    const given = ['--corpus', 'c', '--run', 'r', '--model', 'm', '--nifti', 'n'];
-    const { stdout } = await precess(...command.split(' '), '--help');
-    const args = given.filter((_, n) => stdout.includes(`${given[n - (n % 2)]!} <`));
-    const argument = /\[options\] <src/.test(stdout) || command === 'ingest' ? ['x'] : [];
-    const refused = await precess(...command.split(' '), ...argument, ...args, '--frobnicate');
-    expectFailure(refused, 2, /unknown option '--frobnicate'/);
-  });
+  it.each(commands)(
+    '%s explains itself with an example, and refuses an option that it does not have',
+    async (command) => {
+      const { code, stdout, stderr } = await precess(...command.split(' '), '--help');
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      expect(stdout).toContain('Usage: precess');
+      expect(stdout).toMatch(/\nExample:\n {2}precess /);
+      const given = ['--corpus', 'c', '--run', 'r', '--model', 'm', '--nifti', 'n'];
+      const args = given.filter((_, n) => stdout.includes(`${given[n - (n % 2)]!} <`));
+      const argument = /\[options\] <src/.test(stdout) || command === 'ingest' ? ['x'] : [];
+      const refused = await precess(...command.split(' '), ...argument, ...args, '--frobnicate');
+      expectFailure(refused, 2, /unknown option '--frobnicate'/);
+    },
+  );
 
   const training = ['--corpus', 'c', '--run', 'r'];
   it.each([
