@@ -108,7 +108,7 @@ export class Cutters {
     });
   }
 
-  /** How many batches are worth asking for ahead. */
+  /** How many batches are cut at a time. */
   get width(): number {
     return this.threads.length;
   }

@@ -155,6 +155,9 @@ function dinoObjective(
   };
 }
 
+/** Batches in store besides one a thread: a volume that is opened for the first time takes longer than a short step. */
+const SPARE = 2;
+
 /** The views of each part of each step, cut here, or in threads that work ahead of it. */
 function viewsOf(
   { options, config, series, cache, share }: Parts,
@@ -173,7 +176,7 @@ function viewsOf(
   return {
     cut(step, part) {
       const first = step * parts + part;
-      for (let n = first; n < Math.min(first + cutters.width, steps * parts); n++) {
+      for (let n = first; n < Math.min(first + cutters.width + SPARE, steps * parts); n++) {
         if (ahead.has(n)) continue;
         const at = Math.floor(n / parts);
         const batch = cutters.cut(now(at), share.at(seed, at, n % parts));
