@@ -63,6 +63,14 @@ const probeEvery = Math.max(1, Math.round(steps / probes));
 const learningRate = Number(flags['learning-rate']);
 const file = flags.config ? await readPretrainConfig(flags.config) : {};
 const objective = flags.objective ?? file.objective ?? 'dino';
+// Masked autoencoding has other batches, another program and no teacher: neither side has them here.
+const BENCHED = ['dino', 'joint', 'slip'];
+if (!BENCHED.includes(objective)) {
+  process.stderr.write(
+    `bench:compute: the objective must be one of ${BENCHED.join(', ')}, got "${objective}"; choose another --objective\n`,
+  );
+  process.exit(2);
+}
 const recipe = recipeOf(objective, file.recipe);
 const usual = modelConfig(flags.size);
 // The same architecture, narrower or shallower where the machine allows no more.

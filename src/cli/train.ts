@@ -119,7 +119,7 @@ export function registerTraining(program: Command): void {
       await work('pretrain', flags, (options) =>
         pretrain({
           ...options,
-          ...(flags.cutters && { cutters: { threads: flags.cutters, ...cutterSource(flags.corpus) } }),
+          cutters: { threads: flags.cutters ?? 0, ...cutterSource(flags.corpus) },
           objective: flags.objective,
           recipe: recipeOf(flags.objective, recipe),
           maeRecipe: maeRecipeOf(maeRecipe),

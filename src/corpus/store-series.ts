@@ -3,7 +3,7 @@
  * voxels; rows are written by the main thread alone.
  *
  * Where to add what:
- * - a new file format: a kind (or format) of `VoxelSource` and its case in `loadVoxels` (voxel-source.ts), and a planner
+ * - a new file format: a kind (or format) of `VoxelSource` and its case in `loadVoxels` and `openVoxels` (voxel-source.ts), and a planner
  *   called from scan.ts that pushes `Planned` entries.
  * - masks for zero-filled regions, burnt-in text, defacing, quality scores: an `Inspection` in the list INSPECTIONS
  *   (inspect.ts). Inspections get the volume and a plain `Inspectable`; whatever else they need goes into `Inspectable`,
@@ -103,8 +103,8 @@ interface Readable {
 async function open(task: StoreTask, opened: VoxelReader[]): Promise<Readable | string> {
   const identifying = await readIdentifying(task.identifying);
   const reader = await openVoxels(task.voxels);
-  if (reader !== null) opened.push(reader);
-  if (reader === null || reader.bytes <= (task.largestWhole ?? LARGEST_WHOLE)) {
+  opened.push(reader);
+  if (reader.bytes <= (task.largestWhole ?? LARGEST_WHOLE)) {
     const inspected = await inspect(await whole(reader, task.voxels), task.about);
     return (
       inspected.refused ?? { image: slabsOf(inspected.volume), inspected, identifying, isPreviewed: false }
@@ -115,15 +115,15 @@ async function open(task: StoreTask, opened: VoxelReader[]): Promise<Readable | 
   const inspected = await inspect(volume, task.about);
   if (inspected.refused !== null) return inspected.refused;
   // Compressed files are read forwards only, so that the voxels are read from the start again.
-  const again = (await openVoxels(task.voxels))!;
+  const again = await openVoxels(task.voxels);
   opened.push(again);
   const image = withMaskOf(again, before, inspected.volume, step);
   return { image, inspected, identifying, isPreviewed: true };
 }
 
 /** Of a file with several volumes no more than the one is read; DICOM knows best itself how slices are scaled. */
-async function whole(reader: VoxelReader | null, source: VoxelSource): Promise<Volume> {
-  if (reader === null || source.kind === 'dicom') return loadVoxels(source);
+async function whole(reader: VoxelReader, source: VoxelSource): Promise<Volume> {
+  if (source.kind === 'dicom') return loadVoxels(source);
   const { shape, affine, slope, intercept } = reader;
   return { ...(await reader.readSlices(0, shape[2])), shape, affine, slope, intercept };
 }

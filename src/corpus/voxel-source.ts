@@ -22,7 +22,7 @@ export interface PlainDicomSeries extends Omit<DicomSeries, 'header' | 'slices'>
 
 /**
  * One volume. Paths are as openBytes takes them; a "memory:" path is known only in the thread that mounted it. To read
- * another format, add its kind here and its case to `loadVoxels`.
+ * another format, add its kind here and its case to `loadVoxels` and `openVoxels`.
  */
 export type VoxelSource =
   | { readonly kind: 'dicom'; readonly series: PlainDicomSeries }
@@ -77,13 +77,15 @@ export interface VoxelReader extends Slabs {
   close(): Promise<void>;
 }
 
-/** Opens a volume to be read in slabs; null where its format can only be read whole. @throws as loadVoxels. */
-export async function openVoxels(source: VoxelSource): Promise<VoxelReader | null> {
+/** Opens a volume to be read in slabs. @throws as loadVoxels. */
+export async function openVoxels(source: VoxelSource): Promise<VoxelReader> {
   switch (source.kind) {
     case 'dicom':
       return dicomReader(revivedSeries(source.series));
     case 'file':
-      return source.format === 'nifti' ? openNiftiSlabs(source.path, source.frame) : null;
+      return source.format === 'nifti'
+        ? openNiftiSlabs(source.path, source.frame)
+        : (await openImageFile(source.format, source.path)).slabs(source.frame);
   }
 }
 

@@ -1,11 +1,10 @@
 /** What NRRD, MetaImage and MGH files have in common: a grid in space, and cells in one file or several. */
-import { createUnzip } from 'node:zlib';
 import { determinant, spacing } from '../volume/affine.js';
-import type { Affine, Vec3, Volume } from '../volume/volume.js';
-import { MemorySource } from './byte-source.js';
-import { type ByteSource, openBytes } from './bytes.js';
-import { cellBytes, type CellType, cellsOf, clearNonFinite } from './cells.js';
-import { ForwardReader } from './forward.js';
+import type { Affine, Vec3, Volume, VoxelArray } from '../volume/volume.js';
+import { cellBytes, clearNonFinite } from './cells.js';
+import { type Cells, CellStream, checkPart } from './image-cells.js';
+
+export type { Part } from './image-cells.js';
 
 /** An image whose header was read. Nothing stays open. */
 export interface ImageFile {
@@ -24,6 +23,26 @@ export interface ImageFile {
    * @throws the format's error when the file changed, is cut off or damaged.
    */
   frame(t: number): Promise<Volume>;
+  /** Frame `t` some slices at a time, so that it need not fit into memory. @throws the format's error without such a frame. */
+  slabs(t: number): ImageSlabs;
+}
+
+/** A frame that is read slice by slice. */
+export interface ImageSlabs {
+  readonly shape: Vec3;
+  readonly affine: Affine;
+  readonly slope: number;
+  readonly intercept: number;
+  /** Of all voxels of the frame. */
+  readonly bytes: number;
+  /**
+   * Slices k0 up to but without k1 in a new array; what is not finite is 0 and marked in `valid`. In rising order a
+   * compressed file is unpacked on the way and never twice.
+   *
+   * @throws the format's error when the file changed, is cut off or damaged.
+   */
+  readSlices(k0: number, k1: number): Promise<{ data: VoxelArray; valid: Uint8Array | null }>;
+  close(): Promise<void>;
 }
 
 /** null where the file does not say. */
@@ -34,37 +53,18 @@ export interface ScanParameters {
   readonly inversionTime: number | null;
 }
 
-/** A run of cells in a file. */
-export interface Part {
-  readonly path: string;
-  readonly encoding: 'raw' | 'deflate' | 'text' | 'hex';
-  /** Where it starts in the file; with 'raw' null says that it ends where the file does. */
-  readonly start: number | null;
-  /** Inflated bytes before the cells; for 'deflate'. */
-  readonly skip: number;
-  /** Cells of it. */
-  readonly count: number;
-}
-
-export interface Grid {
-  readonly path: string;
+export interface Grid extends Cells {
   readonly paths: readonly string[];
   readonly affine: Affine;
-  readonly type: CellType;
-  readonly littleEndian: boolean;
   /** Lengths of the axes of the file, the fastest first. */
   readonly sizes: readonly number[];
   /** Which of them are i, j and k; the others count frames. */
   readonly spatial: readonly [number, number, number];
-  readonly parts: readonly Part[];
-  /** The format's error: `rule` follows the name of the operation. */
-  readonly fail: (rule: string, cause?: unknown) => Error;
 }
 
 const LARGEST_MM = 1000;
-/** Inflated bytes of one deflated byte at most (zlib's technical notes), with room for short streams. */
-const MOST_PER_BYTE = 1032;
-const SHORT_STREAM = 1024;
+/** Bytes that are read at a time where the voxels of a frame lie apart from one another. */
+const AT_ONCE = 8 << 20;
 
 /** @throws the format's error when the grid is no grid in space, or a part of the cells is not there. */
 export async function imageFile(grid: Grid): Promise<ImageFile> {
@@ -78,16 +78,36 @@ export async function imageFile(grid: Grid): Promise<ImageFile> {
     throw fail(`${path} must have a size that can be counted, got ${sizes.join('×')}; the header is damaged`);
   for (const part of grid.parts) await checkPart(part, grid);
   const frames = total / perFrame;
+  const slabs = (t: number): ImageSlabs => {
+    if (!Number.isInteger(t) || t < 0 || t >= frames)
+      throw fail(`${path} has frames 0 to ${frames - 1}, got ${t}`);
+    const stream = new CellStream(grid);
+    return {
+      shape,
+      affine,
+      slope: 1,
+      intercept: 0,
+      bytes: perFrame * cellBytes(grid.type),
+      async readSlices(k0, k1) {
+        const data = await readCells(grid, stream, t, k0, k1);
+        return { data, valid: clearNonFinite(data) };
+      },
+      close: () => stream.close(),
+    };
+  };
   return {
     shape,
     affine,
     frames,
     paths: grid.paths,
+    slabs,
     frame: async (t) => {
-      if (!Number.isInteger(t) || t < 0 || t >= frames)
-        throw fail(`${path} has frames 0 to ${frames - 1}, got ${t}`);
-      const data = await readFrame(grid, t, perFrame);
-      return { data, shape, affine, slope: 1, intercept: 0, valid: clearNonFinite(data) };
+      const all = slabs(t);
+      try {
+        return { ...(await all.readSlices(0, shape[2])), shape, affine, slope: 1, intercept: 0 };
+      } finally {
+        await all.close();
+      }
     },
   };
 }
@@ -104,47 +124,19 @@ function wrongAffine(affine: Affine): string | null {
   return null;
 }
 
-/** Compares what the header declares with the bytes that are there, before anything is allocated. */
-async function checkPart(part: Part, { type, fail }: Grid): Promise<void> {
-  const source = await openPart(part.path, fail);
-  await source.close();
-  const bytes = part.count * cellBytes(type);
-  const there = source.size - (part.start ?? 0);
-  const most = {
-    raw: there,
-    deflate: there * MOST_PER_BYTE + SHORT_STREAM,
-    hex: (there / 2) | 0,
-    // A digit and a space each.
-    text: Math.floor((there + 1) / 2) * cellBytes(type),
-  }[part.encoding];
-  if (bytes + part.skip > most)
-    throw fail(
-      `${part.path} must hold ${bytes} bytes of voxels, but has room for ${Math.max(0, most)}; it is cut off, copy it again`,
-    );
-}
+/** Slices k0 up to but without k1 of frame `t`. */
+async function readCells(
+  { sizes, spatial, type }: Grid,
+  stream: CellStream,
+  t: number,
+  k0: number,
+  k1: number,
+): Promise<VoxelArray> {
+  const [ni, nj, nk] = spatial.map((axis) => sizes[axis]!) as [number, number, number];
+  const area = ni * nj;
+  if (spatial.every((axis, n) => axis === n)) return stream.read((t * nk + k0) * area, (k1 - k0) * area);
 
-async function openPart(path: string, fail: Grid['fail']): Promise<ByteSource> {
-  try {
-    return await openBytes(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    throw fail(`the voxels must be in ${path}, which is not there; put it beside its header`, error);
-  }
-}
-
-async function readFrame(grid: Grid, t: number, perFrame: number): Promise<Volume['data']> {
-  const { sizes, spatial, type, littleEndian, path, fail } = grid;
-  const size = cellBytes(type);
-  const tooLarge = (value: bigint): Error =>
-    fail(`${type} voxels of ${path} must be within ±2^53, got ${value}; convert it to float64`);
-  const cells = async (from: number, count: number): Promise<Volume['data']> => {
-    const bytes = new Uint8Array(count * size);
-    await readCells(grid, from * size, bytes);
-    return cellsOf(bytes, type, littleEndian, tooLarge);
-  };
-  if (spatial.every((axis, n) => axis === n)) return cells(t * perFrame, perFrame);
-
-  // The frame's cells lie apart from one another.
+  // The frame's cells lie apart from one another: rows are read with what lies between their cells.
   const strides = sizes.map((_, axis) => sizes.slice(0, axis).reduce((product, n) => product * n, 1));
   let first = 0;
   let left = t;
@@ -153,89 +145,17 @@ async function readFrame(grid: Grid, t: number, perFrame: number): Promise<Volum
     first += (left % length) * strides[axis]!;
     left = Math.floor(left / length);
   });
-  const all = await cells(
-    0,
-    sizes.reduce((product, n) => product * n, 1),
-  );
-  const data = new (all.constructor as new (length: number) => Volume['data'])(perFrame);
-  const [ni, nj, nk] = spatial.map((axis) => sizes[axis]!) as [number, number, number];
   const [si, sj, sk] = spatial.map((axis) => strides[axis]!) as [number, number, number];
-  for (let k = 0, n = 0; k < nk; k++)
-    for (let j = 0; j < nj; j++)
-      for (let i = 0; i < ni; i++, n++) data[n] = all[first + i * si + j * sj + k * sk]!;
-  return data;
-}
-
-/** Fills `target` with the bytes of the cells from byte `from` on, over all parts. */
-async function readCells(grid: Grid, from: number, target: Uint8Array): Promise<void> {
-  let start = 0;
-  let done = 0;
-  for (const part of grid.parts) {
-    const bytes = part.count * cellBytes(grid.type);
-    const offset = from + done - start;
-    if (offset < bytes && done < target.length) {
-      const piece = target.subarray(done, done + bytes - offset);
-      await readPart(grid, part, offset, piece);
-      done += piece.length;
+  const row = (ni - 1) * si + 1;
+  const rows = Math.max(1, Math.floor((AT_ONCE / cellBytes(type) - row) / sj) + 1);
+  let data: VoxelArray | null = null;
+  let n = 0;
+  for (let k = k0; k < k1; k++)
+    for (let j0 = 0; j0 < nj; j0 += rows) {
+      const many = Math.min(rows, nj - j0);
+      const read = await stream.read(first + k * sk + j0 * sj, (many - 1) * sj + row);
+      data ??= new (read.constructor as new (length: number) => VoxelArray)(area * (k1 - k0));
+      for (let j = 0; j < many; j++) for (let i = 0; i < ni; i++, n++) data[n] = read[i * si + j * sj]!;
     }
-    start += bytes;
-  }
-}
-
-async function readPart(grid: Grid, part: Part, offset: number, target: Uint8Array): Promise<void> {
-  const source = await openPart(part.path, grid.fail);
-  try {
-    const there = await (async (): Promise<number> => {
-      const { size } = source;
-      const start = part.start ?? size - part.count * cellBytes(grid.type);
-      if (part.encoding === 'raw') return source.readInto(start + offset, target);
-      if (part.encoding !== 'deflate') {
-        const text = Buffer.from(await source.read(start, size - start)).toString('latin1');
-        const bytes =
-          part.encoding === 'hex' ? Buffer.from(text.replace(/\s/g, ''), 'hex') : numbersIn(text, grid);
-        return new MemorySource(part.path, bytes).readInto(offset, target);
-      }
-      const damaged = (cause: unknown): Error =>
-        grid.fail(`the compressed voxels of ${part.path} are damaged or cut off; copy it again`, cause);
-      const reader = new ForwardReader(source, start, size - start, () => createUnzip(), damaged);
-      try {
-        return await reader.readInto(part.skip + offset, target);
-      } finally {
-        await reader.close();
-      }
-    })();
-    if (there < target.length)
-      throw grid.fail(`${part.path} ends before its last voxel; it is cut off, copy it again`);
-  } finally {
-    await source.close();
-  }
-}
-
-/** Numbers written out, as cells in the file's byte order. */
-function numbersIn(text: string, { type, littleEndian, path, fail }: Grid): Uint8Array {
-  const words = text.split(/[\s,]+/).filter(Boolean);
-  const size = cellBytes(type);
-  const out = new Uint8Array(words.length * size);
-  const view = new DataView(out.buffer);
-  words.forEach((word, n) => {
-    const value = Number(
-      word.replace(/^([+-]?)(inf|infinity)$/i, '$1Infinity').replace(/^[+-]?nan$/i, 'NaN'),
-    );
-    if (Number.isNaN(value) && !/nan/i.test(word))
-      throw fail(
-        `the voxels of ${path} must be numbers, got ${JSON.stringify(word.slice(0, 20))}; copy it again`,
-      );
-    put(view, n * size, value, type, littleEndian);
-  });
-  return out;
-}
-
-function put(view: DataView, at: number, value: number, type: CellType, le: boolean): void {
-  if (type === 'float32') view.setFloat32(at, value, le);
-  else if (type === 'float64') view.setFloat64(at, value, le);
-  else if (type === 'int64' || type === 'uint64')
-    view.setBigInt64(at, BigInt(Number.isFinite(value) ? Math.trunc(value) : 0), le);
-  else if (cellBytes(type) === 1) view.setUint8(at, value);
-  else if (cellBytes(type) === 2) view.setUint16(at, value, le);
-  else view.setUint32(at, value, le);
+  return data!;
 }

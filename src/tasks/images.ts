@@ -54,9 +54,9 @@ export interface ScannedImage {
 }
 
 /**
- * As {@link openImages}, but images whose voxels are large for `memory` bytes are read box by box. For that DICOM and
- * NIfTI are unpacked slab by slab into a folder for temporary files that only this user can read; it is removed when the
- * next image is asked for.
+ * As {@link openImages}, but images whose voxels are large for `memory` bytes are read box by box. For that they are
+ * unpacked slab by slab into a folder for temporary files that only this user can read; it is removed when the next
+ * image is asked for.
  */
 export async function* openScannedImages(
   path: string,
@@ -72,7 +72,7 @@ export async function* openScannedImages(
       await clean();
       const reader = await openVoxels(source);
       try {
-        if (reader === null || !isLarge(reader.bytes, memory)) {
+        if (!isLarge(reader.bytes, memory)) {
           const volume = await loadVoxels(source);
           return { id: idOf(volume), image: new Prepared(volume) };
         }
@@ -80,7 +80,7 @@ export async function* openScannedImages(
         staged.push(folder);
         return await stage(reader, join(folder, 'image'), memory);
       } finally {
-        await reader?.close();
+        await reader.close();
       }
     }))
       yield one;

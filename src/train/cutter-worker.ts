@@ -1,6 +1,7 @@
 /** A thread that cuts views; see Cutters. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { pretrainBatch, studiesOf } from './crops.js';
+import { studiesOf } from './crops.js';
+import { cutBatch } from './cut-batch.js';
 import type { CutterAnswer, CutterData, CutterTask } from './cutters.js';
 import { VolumeCache, type VolumeSource } from './loader.js';
 
@@ -27,7 +28,7 @@ port.on('message', (task: CutterTask) => {
 
 async function answer({ id, recipe, at }: CutterTask): Promise<void> {
   try {
-    const { feeds, tokens, ids } = await pretrainBatch(await opened, series, config, recipe, at, studies);
+    const { feeds, tokens, ids } = await cutBatch(await opened, series, config, recipe, at, studies);
     const moved = Object.values(feeds).map(({ buffer }) => buffer as ArrayBuffer);
     port!.postMessage({ id, feeds, tokens, ids } satisfies CutterAnswer, moved);
   } catch (error) {

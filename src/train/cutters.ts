@@ -3,9 +3,9 @@ import { Worker } from 'node:worker_threads';
 import type { Series } from '../corpus/series.js';
 import type { TypedArray } from '../graph/index.js';
 import type { ModelConfig } from '../models/sizes.js';
+import type { CutBatch, CutRecipe } from './cut-batch.js';
 import type { StepShare } from './loader.js';
 import { DEFAULT_MEMORY, TrainError } from './loader.js';
-import type { PretrainRecipe } from './pretrain.js';
 
 export interface CutterOptions {
   readonly threads: number;
@@ -30,7 +30,7 @@ export interface CutterData {
 /** A batch to be cut. */
 export interface CutterTask {
   readonly id: number;
-  readonly recipe: PretrainRecipe;
+  readonly recipe: CutRecipe;
   readonly at: StepShare;
 }
 
@@ -43,13 +43,6 @@ export type CutterAnswer =
     }
   | { readonly id: number; readonly error: string }
   | { readonly warning: string };
-
-export interface CutBatch {
-  readonly feeds: Record<string, TypedArray>;
-  readonly tokens: number;
-  readonly ids: string[];
-  readonly shown: Series[];
-}
 
 /** Tests import the TypeScript source; a thread needs the compiled file. */
 const WORKER_FILE = new URL(
@@ -69,7 +62,7 @@ interface Thread {
   ended: TrainError | null;
 }
 
-/** Cuts batches of student-teacher pretraining in threads, the same bit for bit as `pretrainBatch` does. */
+/** Cuts batches of pretraining in threads, the same bit for bit as `cutBatch` does. */
 export class Cutters {
   private readonly threads: Thread[];
   private readonly known: ReadonlyMap<string, Series>;
@@ -115,13 +108,13 @@ export class Cutters {
     });
   }
 
-  /** How many batches are worth asking for ahead. */
+  /** How many batches are cut at a time. */
   get width(): number {
     return this.threads.length;
   }
 
   /** @throws TrainError where a thread fails or ends. */
-  cut(recipe: PretrainRecipe, { seed, step, batch, ranks }: StepShare): Promise<CutBatch> {
+  cut(recipe: CutRecipe, { seed, step, batch, ranks }: StepShare): Promise<CutBatch> {
     const { worker, waiting, ended } = this.threads.reduce((a, b) =>
       b.waiting.size < a.waiting.size ? b : a,
     );

@@ -203,15 +203,20 @@ export async function maeBatch(
   config: ModelConfig,
   recipe: MaeRecipe,
   at: StepShare,
-): Promise<{ feeds: Record<string, TypedArray>; tokens: number; ids: string[] }> {
+): Promise<{ feeds: Record<string, TypedArray>; tokens: number; ids: string[]; shown: Series[] }> {
   const views: TokenSet[] = [];
-  const ids: string[] = [];
+  const shown: Series[] = [];
   for (const { index, wanted } of shareOfStep(series, at)) {
     const { prepared, series: found } = await usable(cache, series, wanted);
-    ids.push(found.id);
+    shown.push(found);
     const random = new Random(at.seed, at.step, index);
     views.push(await drawScanned(prepared, config.samples, recipe.view, recipe.augmentation, random));
   }
   const tokens = views.reduce((sum, { count }) => sum + count, 0);
-  return { feeds: maeFeeds(views, config.samples, recipe), tokens, ids };
+  return {
+    feeds: maeFeeds(views, config.samples, recipe),
+    tokens,
+    ids: shown.map(({ id }) => id),
+    shown,
+  };
 }

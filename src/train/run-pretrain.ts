@@ -4,11 +4,12 @@ import { modelConfig, type ModelConfig } from '../models/sizes.js';
 import type { TextTokenizer } from '../text/tokenizer.js';
 import { Random } from '../volume/random.js';
 import { ALIGN, sayOf, textBatch } from './align.js';
-import { pretrainBatch, studiesOf, type Studies } from './crops.js';
-import { Cutters, type CutBatch, type CutterOptions } from './cutters.js';
+import { studiesOf } from './crops.js';
+import { cutBatch, type CutBatch, type CutRecipe } from './cut-batch.js';
+import { Cutters, type CutterOptions } from './cutters.js';
 import { shareOfStep, type VolumeCache } from './loader.js';
 import { train, type Objective, type TrainResult } from './loop.js';
-import { MAE, maeBatch, maeParams, maeStep, type MaeRecipe } from './mae.js';
+import { MAE, maeParams, maeStep, type MaeRecipe } from './mae.js';
 import type { Pretraining } from './objectives.js';
 import {
   lateFrom,
@@ -43,7 +44,7 @@ export interface PretrainOptions extends RunOptions {
   readonly objective?: Pretraining;
   readonly recipe?: PretrainRecipe;
   readonly maeRecipe?: MaeRecipe;
-  /** Threads that cut views besides; none unless given, and none for "mae". */
+  /** Threads that cut views besides; none unless given. */
   readonly cutters?: CutterOptions;
 }
 
@@ -115,7 +116,7 @@ function dinoObjective(
   const { seed, steps, precision } = options;
   const side = words && words.vocabSize;
   const params = pretrainParams(config, recipe, side === null ? null : { side, batch: share.part });
-  const views = viewsOf({ options, config, series, cache, share }, recipe, studiesOf(series));
+  const views = viewsOf({ options, config, series, cache, share }, (step) => recipeAt(recipe, step, steps));
   const program = (of: PretrainRecipe) =>
     pretrainStep(params, config, of, share.part, share.ranks, { side, ...(precision && { precision }) });
   const from = lateFrom(recipe, steps);
@@ -154,18 +155,19 @@ function dinoObjective(
   };
 }
 
+/** Batches in store besides one a thread: a volume that is opened for the first time takes longer than a short step. */
+const SPARE = 2;
+
 /** The views of each part of each step, cut here, or in threads that work ahead of it. */
 function viewsOf(
   { options, config, series, cache, share }: Parts,
-  recipe: PretrainRecipe,
-  studies: Studies,
+  now: (step: number) => CutRecipe,
 ): { cut: (step: number, part: number) => Promise<CutBatch>; close: () => Promise<void> } {
   const { seed, steps, cutters: wanted } = options;
-  const now = (step: number): PretrainRecipe => recipeAt(recipe, step, steps);
+  const studies = studiesOf(series);
   if (wanted === undefined || wanted.threads < 1)
     return {
-      cut: (step, part) =>
-        pretrainBatch(cache, series, config, now(step), share.at(seed, step, part), studies),
+      cut: (step, part) => cutBatch(cache, series, config, now(step), share.at(seed, step, part), studies),
       close: () => Promise.resolve(),
     };
   const cutters = new Cutters(wanted, series, config, options.cacheBytes, options.warn);
@@ -174,7 +176,7 @@ function viewsOf(
   return {
     cut(step, part) {
       const first = step * parts + part;
-      for (let n = first; n < Math.min(first + cutters.width, steps * parts); n++) {
+      for (let n = first; n < Math.min(first + cutters.width + SPARE, steps * parts); n++) {
         if (ahead.has(n)) continue;
         const at = Math.floor(n / parts);
         const batch = cutters.cut(now(at), share.at(seed, at, n % parts));
@@ -190,15 +192,20 @@ function viewsOf(
   };
 }
 
-function maeObjective({ options, config, series, cache, share }: Parts): Learnt {
-  const { seed, maeRecipe: recipe = MAE, precision } = options;
+function maeObjective(at: Parts): Learnt {
+  const { options, config, share } = at;
+  const { maeRecipe: recipe = MAE, precision } = options;
   const params = maeParams(config, recipe);
+  const views = viewsOf(at, () => recipe);
   return {
     params,
     program: maeStep(params, config, recipe, share.part, share.ranks, precision),
     losses: ['loss'],
     teacher: false,
-    close: () => Promise.resolve(),
-    batch: (step, n) => maeBatch(cache, series, config, recipe, share.at(seed, step, n)),
+    close: views.close,
+    async batch(step, n) {
+      const { feeds, tokens, ids } = await views.cut(step, n);
+      return { feeds, tokens, ids };
+    },
   };
 }

@@ -8,10 +8,11 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Corpus } from '../../src/corpus/corpus.js';
 import { Index } from '../../src/tasks/index-store.js';
+import { openModel } from '../../src/models/model-file.js';
 import { writeCorpus } from '../../src/simulate/index.js';
 import { hasCommand, skipped } from '../data.js';
 import { runJob } from '../mpi/mpirun.js';
-import { CHEAP_VIEWS } from './command.js';
+import { CHEAP_VIEWS, losses } from './command.js';
 
 const precess = fileURLToPath(new URL('../../bin/precess', import.meta.url));
 const alone = promisify(execFile);
@@ -50,6 +51,27 @@ describe.skipIf(skipped(!hasCommand('mpirun'), 'mpirun (openmpi-bin) is not inst
       const { status, stdout, stderr } = await runJob(2, pretrain('--batch', '2', '--json'));
       expect(status, stderr).toBe(0);
       expect(JSON.parse(stdout)).toMatchObject({ run: at('run'), step: 2 });
+    });
+
+    it('aligns as one process does with the same batch', async () => {
+      const align = (run: string): string[] => [
+        ...[precess, 'align', '--corpus', at('corpus'), '--run', run, '--steps', '3', '--probe-every', '9'],
+        ...['--size', 'pico', '--batch', '4', '--threads', '1'],
+      ];
+      await alone(process.execPath, align(at('align-1')));
+      const { status, stderr } = await runJob(2, align(at('align-2')));
+      expect(status, stderr).toBe(0);
+      const [one, two] = [await losses(at('align-1')), await losses(at('align-2'))];
+      expect(one.map(({ step }) => step)).toEqual([1, 2, 3]);
+      expect(two.map(({ step }) => step)).toEqual([1, 2, 3]);
+      one.forEach(({ loss }, n) => expect(Math.abs(two[n]!.loss / loss - 1)).toBeLessThan(1e-4));
+      const weights = async (run: string): Promise<Float32Array[]> =>
+        [...(await openModel(at(run))).tensors.values()].map(({ data }) => data);
+      const [a, b] = [await weights('align-1'), await weights('align-2')];
+      const apart = a.map((data, n) =>
+        data.reduce((most, v, i) => Math.max(most, Math.abs(v - b[n]![i]!)), 0),
+      );
+      expect(Math.max(...apart)).toBeLessThan(1e-4);
     });
 
     it('refuses a batch that does not divide as a usage error', async () => {

@@ -2,7 +2,7 @@
 import { cp, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
-import { CHEAP, CHEAP_VIEWS, json, makeCorpus, precess, workFolder } from './command.js';
+import { CHEAP, CHEAP_VIEWS, json, losses, makeCorpus, precess, workFolder } from './command.js';
 
 // Every step is a process of its own; on a busy machine each takes seconds.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
@@ -71,6 +71,18 @@ describe('precess from ingest to search', () => {
       "plane = 'axial'",
     );
     expect(some.series).toEqual(listed.series.filter(({ plane }) => plane === 'axial'));
+  });
+
+  it('learns the same whether views are cut in threads or not', async () => {
+    const lossesWith = async (cutters: string): Promise<{ step: number; loss: number }[]> => {
+      const run = join(dir, `cutters-${cutters}`);
+      const more = ['--steps', '3', '--objective', 'mae', '--held-out', '0', '--cutters', cutters];
+      await json('pretrain', '--corpus', corpus, '--run', run, ...CHEAP, ...more);
+      return losses(run);
+    };
+    const without = await lossesWith('0');
+    expect(without.map(({ step }) => step)).toEqual([1, 2, 3]);
+    expect(await lossesWith('2')).toEqual(without);
   });
 
   it('pretrains, aligns and indexes', async () => {

@@ -8,12 +8,14 @@ import type { Inspectable } from '../../src/corpus/inspect.js';
 import { previewOf, withMaskOf } from '../../src/corpus/large.js';
 import { type ByteRange, FolderStore } from '../../src/corpus/store.js';
 import { storeSeries } from '../../src/corpus/store-series.js';
+import { fileFormat } from '../../src/corpus/file-names.js';
 import { plainSeries, type VoxelSource } from '../../src/corpus/voxel-source.js';
 import { readImage, readVoxels, slabsOf } from '../../src/corpus/voxels.js';
 import { groupSeries, readDicomHeader } from '../../src/formats/dicom/index.js';
 import { writeNifti } from '../../src/formats/nifti/index.js';
 import { NO_FIELDS } from '../../src/text/header.js';
 import type { Volume } from '../../src/volume/volume.js';
+import { writeVolumeFile } from '../formats/volume-files.js';
 import { dicom, folder, image } from './made.js';
 
 const ABOUT: Inspectable = {
@@ -60,6 +62,31 @@ describe('storing slab by slab', () => {
     ]);
     expect(await stored(join(dir, 'w'), source, Infinity)).toEqual(slabs);
   });
+
+  it.each(['x.nrrd', 'x.nhdr', 'x.mha', 'x.mhd', 'x.mgh', 'x.mgz'])(
+    'stores %s as a whole one',
+    async (name) => {
+      const dir = await folder();
+      const volume = image([40, 30, 70]);
+      const floats = Float32Array.from(volume.data);
+      floats[1234] = NaN;
+      floats[80_000] = Infinity;
+      // MGH says by its name whether it is.
+      for (const compressed of /mg[hz]$/.test(name) ? [true] : [false, true]) {
+        const path = await writeVolumeFile(dir, name, { ...volume, data: floats }, compressed);
+        const source = { kind: 'file', format: fileFormat(path)!, path, frame: 0 } as const;
+        const slabs = await stored(join(dir, 's'), source, 1000);
+        const clean = floats.map((value) => (Number.isFinite(value) ? value : 0));
+        expect(Buffer.compare(Buffer.from(slabs.data.buffer), Buffer.from(clean.buffer))).toBe(0);
+        expect(slabs.shape).toEqual([40, 30, 70]);
+        expect(slabs.valid!.indexOf(0)).toBe(1234);
+        expect(slabs.valid!.lastIndexOf(0)).toBe(80_000);
+        const whole = await stored(join(dir, 'w'), source, Infinity);
+        expect(Buffer.compare(Buffer.from(whole.data.buffer), Buffer.from(slabs.data.buffer))).toBe(0);
+        expect(whole.affine).toEqual(slabs.affine);
+      }
+    },
+  );
 
   it('stores a DICOM series as a whole one, with its missing slice', async () => {
     const dir = await folder();

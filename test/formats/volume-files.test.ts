@@ -39,8 +39,19 @@ describe('volumes in', () => {
       const volume = await image.frame(t);
       expect(volume.valid).toBeNull();
       expect(digest(volume.data)).toBe(hash);
+      const slabs = image.slabs(t);
+      const values: number[] = [];
+      for (let k = 0; k < shape[2]!; k += 2)
+        values.push(...(await slabs.readSlices(k, Math.min(k + 2, shape[2]!))).data);
+      // Back to what was read already.
+      expect((await slabs.readSlices(1, 2)).data).toEqual(
+        volume.data.subarray(shape[0]! * shape[1]!, 2 * shape[0]! * shape[1]!),
+      );
+      await slabs.close();
+      expect(digest(values)).toBe(hash);
     }
     await expect(image.frame(frames.length)).rejects.toThrow(/has frames/);
+    expect(() => image.slabs(frames.length)).toThrow(/has frames/);
   });
 
   it('MGH carry their scan parameters', async () => {
@@ -72,6 +83,43 @@ describe('voxels', () => {
     const { data, valid } = await (await openText(name, text)).frame(0);
     expect([...data]).toEqual([1, 0, 0, 4]);
     expect([...valid!]).toEqual([1, 0, 0, 1]);
+  });
+});
+
+describe('written-out voxels', () => {
+  const text = (encoding: string): string =>
+    NRRD.replace('raw', encoding).replace('float', 'short').replace('2 2 1', '200 200 5');
+  const values = Int16Array.from({ length: 200_000 }, (_, n) => (n * 7919) % 30_000);
+
+  // Longer than the pieces in which files are read, so that words and digits are cut in two.
+  it.each([
+    ['ascii', values.join(' ')],
+    [
+      'hex',
+      Buffer.from(values.buffer)
+        .toString('hex')
+        .replace(/(.{75})/g, '$1\n'),
+    ],
+  ])('are read forwards, %s', async (encoding, body) => {
+    const image = await openText(`${encoding}.nrrd`, text(encoding), Buffer.from(body));
+    const slabs = image.slabs(0);
+    for (let k = 0; k < 5; k++)
+      expect(digest((await slabs.readSlices(k, k + 1)).data)).toBe(
+        digest(values.subarray(k * 40_000, (k + 1) * 40_000)),
+      );
+    await slabs.close();
+  });
+
+  it.each([
+    ['ascii', 'a word', `1 2 x3 ${'0 '.repeat(200_000)}`, /must be numbers, got "x3"/],
+    ['ascii', 'a word without end', '7'.repeat(400_000), /must be numbers, got "7777/],
+    ['hex', 'what is no digit', `${'00'.repeat(70)}0g${'00'.repeat(400_000)}`, /digits, got "0g"/],
+    ['hex', 'too few digits', '00 11', /has room for/],
+  ])('%s with %s are refused', async (encoding, _, body, message) => {
+    const read = async (): Promise<unknown> =>
+      (await openText(`bad-${encoding}.nrrd`, text(encoding), Buffer.from(body))).frame(0);
+    await expect(read()).rejects.toThrow(message);
+    await expect(read()).rejects.toBeInstanceOf(NrrdError);
   });
 });
 

@@ -5,6 +5,7 @@ import { modelConfig } from '../../src/models/sizes.js';
 import { pretrainBatch } from '../../src/train/crops.js';
 import { Cutters } from '../../src/train/cutters.js';
 import { VolumeCache, type VolumeSource } from '../../src/train/loader.js';
+import { MAE, maeBatch, type MaeRecipe } from '../../src/train/mae.js';
 import { JOINT, type PretrainRecipe } from '../../src/train/pretrain.js';
 
 const module = new URL('cutter-source.mjs', import.meta.url).href;
@@ -36,6 +37,28 @@ describe('cutters', () => {
       }
       // Once, though both threads met it.
       expect(warned.filter((message) => message.startsWith('series se-3 is left out'))).toHaveLength(1);
+    } finally {
+      await cutters.close();
+    }
+  });
+
+  it('cut for masked autoencoding too, each rank its own share', async () => {
+    const cutters = new Cutters({ threads: 2, module, data: levels }, series, config, 1e9);
+    const mae: MaeRecipe = { ...MAE, view, visible: 8 };
+    try {
+      const cache = new VolumeCache(openSource(levels), 1e9, () => undefined);
+      for (const rank of [0, 1])
+        for (const step of [0, 1, 2]) {
+          const share = { ...at(step), ranks: { rank, size: 2 } };
+          const [cut, own] = [
+            await cutters.cut(mae, share),
+            await maeBatch(cache, series, config, mae, share),
+          ];
+          expect(cut.feeds).toEqual(own.feeds);
+          expect(cut.feeds['hidden.patches']!.some((value) => value !== 0)).toBe(true);
+          expect([cut.tokens, cut.ids, cut.shown]).toEqual([own.tokens, own.ids, own.shown]);
+          expect(own.ids).toHaveLength(2);
+        }
     } finally {
       await cutters.close();
     }

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FolderStore } from '../../src/corpus/store.js';
 import { openImage, writeSlabs, type Slabs } from '../../src/corpus/voxels.js';
@@ -12,11 +13,12 @@ import { Encoder } from '../../src/models/encoder.js';
 import { writeModel } from '../../src/models/model-file.js';
 import { newModel } from '../../src/models/new-model.js';
 import { modelConfig } from '../../src/models/sizes.js';
-import { openScannedImages } from '../../src/tasks/images.js';
+import { openImages, openScannedImages } from '../../src/tasks/images.js';
 import { VolumeCache } from '../../src/train/loader.js';
 import { Streamed } from '../../src/volume/streamed.js';
 import { Prepared } from '../../src/volume/tokens.js';
 import type { Vec3, Volume } from '../../src/volume/volume.js';
+import { writeVolumeFile } from '../formats/volume-files.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'precess-memory-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -136,6 +138,58 @@ describe('memory that volumes may take', () => {
     } finally {
       await encoder.close();
     }
+  });
+
+  it('does so in every other format too', async () => {
+    const small = cylinder([96, 80, 60], 2);
+    const { data } = await small.readSlices(0, 60);
+    const volume = { ...small, data, valid: null };
+    const encoder = await Encoder.open(model, { threads: 1 });
+    try {
+      const whole = await encoder.embed(volume, { maxTokens: 64 });
+      const ids = new Set<string>();
+      for (const [ending, packed] of [
+        ['nrrd', true],
+        ['nhdr', false],
+        ['mha', true],
+        ['mgz', true],
+      ] as const) {
+        const path = await writeVolumeFile(mkdtempSync(join(dir, 'format-')), `x.${ending}`, volume, packed);
+        for await (const { id, image } of openScannedImages(path, MB)) {
+          expect(image, ending).toBeInstanceOf(Streamed);
+          ids.add(id);
+          const vector = await encoder.embed(image, { maxTokens: 64 });
+          expect(cosine(vector, whole), ending).toBeGreaterThan(1 - 1e-6);
+        }
+        for await (const { id } of openImages(path)) ids.add(id);
+      }
+      expect(ids.size).toBe(1);
+    } finally {
+      await encoder.close();
+    }
+  });
+
+  it('is not taken by a compressed file that is read slice by slice', async () => {
+    const script = fileURLToPath(new URL('slabs.mjs', import.meta.url));
+    const peakOf = (path: string, slices: number): number => {
+      const { stdout, stderr, status } = spawnSync(process.execPath, [script, path, String(slices)], {
+        encoding: 'utf8',
+      });
+      expect(status, stderr).toBe(0);
+      return Number(stdout.trim());
+    };
+    // Sixteen times the same 8 MB.
+    const [ni, nj, nk] = [256, 256, 64];
+    const { data } = await cylinder([ni, nj, nk], 0.5).readSlices(0, nk);
+    const block = gzipSync(new Uint8Array(data.buffer), { level: 1 });
+    const header =
+      `NRRD0004\ntype: short\ndimension: 3\nspace: RAS\nsizes: ${ni} ${nj} ${16 * nk}\nspacings: 1 1 1\n` +
+      'endian: little\nencoding: gzip\n\n';
+    const path = join(dir, 'slabs.nrrd');
+    writeFileSync(path, Buffer.concat([Buffer.from(header), ...new Array<Uint8Array>(16).fill(block)]));
+    const whole = peakOf(path, 16 * nk);
+    expect(whole).toBeGreaterThan(128);
+    expect(peakOf(path, 16)).toBeLessThan(whole - 64);
   });
 
   it('bounds what a cache keeps: averaged copies count, and statistics stay', async () => {
