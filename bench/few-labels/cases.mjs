@@ -7,12 +7,10 @@ const { modelConfig } = await import(dist('models/sizes.js'));
 const { Prepared } = await import(dist('volume/tokens.js'));
 const { sampleBlock } = await import(dist('volume/sampling.js'));
 const { Random } = await import(dist('volume/random.js'));
-const { drawView } = await import(dist('train/views.js'));
-const { LABEL_KEEPING } = await import(dist('tasks/classify/viewed.js'));
+const { allViews, intensityView } = await import(dist('tasks/classify/views.js'));
 const { balancedAccuracy, confusion } = await import(dist('evaluate/decisions.js'));
 
 const MAX_TOKENS = 96;
-const VIEW = { tokens: 64, patchMm: [[16, 1]], extent: [0.6, 1] };
 /** The peer's grid: 32 samples 7 mm apart on each axis. */
 export const GRID = 32;
 const GRID_MM = 7;
@@ -22,10 +20,10 @@ export const openEncoder = (model) =>
   Encoder.open(model === 'untrained' ? newModel(modelConfig('nano'), 1) : model, { threads: 1 });
 
 /**
- * Up to `limit` series of a corpus, drawn at random, each with whatever `wanted` asks for: features of the whole image and
- * of altered views, hand-made features, a grid for the peer.
+ * Up to `limit` series of a corpus, drawn at random, each with the encoder's summary, all views of it, and whatever is
+ * asked for: hand-made features, a grid for the peer.
  */
-export async function readCases(corpusDir, encoder, { limit, views = 0, hand = false, grid = false }) {
+export async function readCases(corpusDir, encoder, { limit, hand = false, grid = false }) {
   const corpus = await Corpus.open(corpusDir);
   const all = await corpus.list();
   const chosen = [...new Random(7).sample(all.length, Math.min(limit, all.length))].sort((a, b) => a - b);
@@ -37,17 +35,11 @@ export async function readCases(corpusDir, encoder, { limit, views = 0, hand = f
       const prepared = new Prepared(await corpus.volume(series.id));
       const tokens = tokensFor(prepared, samples, { maxTokens: MAX_TOKENS });
       const [features] = await encoder.features([tokens]);
-      const random = new Random(1, n);
-      const drawn = Array.from({ length: views }, () =>
-        drawView(prepared, samples, VIEW, LABEL_KEEPING, random),
-      ).filter(({ count }) => count > 0);
-      const seen = drawn.length > 0 ? await encoder.features(drawn) : [];
       cases.push({
         series,
         whole: features.summary,
-        tokens: features.tokens,
-        views: seen.map(({ summary }) => summary),
-        ...(hand && { hand: handMade(tokens) }),
+        all: allViews(features, tokens),
+        ...(hand && { hand: intensityView(tokens) }),
         ...(grid && { grid: gridOf(prepared) }),
       });
     } catch (error) {
@@ -56,6 +48,18 @@ export async function readCases(corpusDir, encoder, { limit, views = 0, hand = f
     if ((done + 1) % 50 === 0) process.stderr.write(`${done + 1}/${chosen.length} series\n`);
   }
   corpus.close();
+  return cases;
+}
+
+/** The same of simulated heads, see heads.mjs; a series' label is among its findings. */
+export async function encodeHeads(heads, encoder) {
+  const cases = [];
+  for (const { volume, findings, ...series } of heads) {
+    const tokens = tokensFor(new Prepared(volume), encoder.config.samples, { maxTokens: MAX_TOKENS });
+    const [features] = await encoder.features([tokens]);
+    cases.push({ series, findings, whole: features.summary, all: allViews(features, tokens) });
+    if (cases.length % 50 === 0) process.stderr.write(`${cases.length} heads\n`);
+  }
   return cases;
 }
 
@@ -70,51 +74,6 @@ function gridOf(prepared) {
   for (let n = 0; n < out.length; n++)
     out[n] = measured[n] ? Math.min(3, (out[n] - stats.low) / (stats.high - stats.low)) : 0;
   return out;
-}
-
-/** Histogram, moments and roughness on each axis of the samples that the encoder sees, and how far the anatomy extends. */
-function handMade({ count, samples, patches, measured, positions }) {
-  const size = samples ** 3;
-  const strides = [1, samples, samples ** 2];
-  const histogram = new Array(16).fill(0);
-  let [n, sum] = [0, 0];
-  const rough = [0, 0, 0, 0, 0, 0];
-  const pairs = [1e-9, 1e-9, 1e-9, 1e-9, 1e-9, 1e-9];
-  for (let p = 0; p < count * size; p++) {
-    if (!measured[p]) continue;
-    const x = patches[p];
-    histogram[Math.max(0, Math.min(15, Math.floor((x + 2) * 4)))]++;
-    n++;
-    sum += x;
-    const inside = p % size;
-    strides.forEach((stride, axis) => {
-      for (const [k, gap] of [1, 2].entries()) {
-        const place = Math.floor(inside / stride) % samples;
-        if (place + gap >= samples || !measured[p + gap * stride]) continue;
-        rough[axis * 2 + k] += Math.abs(patches[p + gap * stride] - x);
-        pairs[axis * 2 + k]++;
-      }
-    });
-  }
-  const mean = sum / n;
-  const moments = [0, 0, 0];
-  for (let p = 0; p < count * size; p++)
-    if (measured[p]) [2, 3, 4].forEach((power, m) => (moments[m] += (patches[p] - mean) ** power / n));
-  const sd = Math.sqrt(moments[0]) || 1;
-  const extents = [0, 1, 2].map((d) => {
-    const along = Array.from({ length: count }, (_, t) => positions[t * 3 + d]);
-    return Math.max(...along) - Math.min(...along);
-  });
-  return Float32Array.from([
-    ...histogram.map((h) => h / n),
-    mean,
-    sd,
-    moments[1] / sd ** 3,
-    moments[2] / sd ** 4,
-    ...rough.map((r, k) => r / pairs[k]),
-    ...extents.map((mm) => mm / 100),
-    count / 100,
-  ]);
 }
 
 /** A sentence of a simulated report that says that something is as it should be. */
@@ -152,14 +111,18 @@ export function labelled(field, cases, atLeast) {
   return { names, usable: known.filter(({ label }) => names.includes(label)) };
 }
 
-/** A third of the patients to test on, `labels` cases a class of the others to learn from, and the rest of them. */
-export function drawFew({ names, usable }, labels, draw) {
-  const random = new Random(draw, 11);
+/**
+ * A third of the patients to test on, which `split` says; `labels` cases a class of the others to learn from, which `draw`
+ * says; and the rest of those.
+ */
+export function drawFew({ names, usable }, labels, split, draw = 0) {
+  const random = new Random(split, 11);
   const patients = [...new Set(usable.map(({ series }) => series.patientId))];
   const order = random.sample(patients.length, patients.length);
   const apart = new Set([...order].slice(0, Math.floor(patients.length / 3)).map((n) => patients[n]));
   const pool = usable.filter(({ series }) => !apart.has(series.patientId));
-  const mixed = [...random.sample(pool.length, pool.length)].map((n) => pool[n]);
+  const drawing = draw === 0 ? random : new Random(split, 12, draw);
+  const mixed = [...drawing.sample(pool.length, pool.length)].map((n) => pool[n]);
   const few = names.flatMap((name) => mixed.filter(({ label }) => label === name).slice(0, labels));
   return {
     few,

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Corpus, Series } from '../corpus/index.js';
 import type { Encoder } from '../models/encoder.js';
-import type { FeatureOptions } from '../tasks/classify/features.js';
+import type { FeatureOptions, SeriesFeatures } from '../tasks/classify/features.js';
 import type { Labelled, Unlabelled } from '../tasks/classify/index.js';
 import type { Image } from '../tasks/classify/viewed.js';
 import { CliError, log, progress, UsageError } from './shared.js';
@@ -21,8 +21,6 @@ export type Taught = Pick<Series, 'id' | 'source' | 'rights'>;
 export interface Unlabeled {
   readonly cases: readonly Unlabelled[];
   readonly taught: readonly Taught[];
-  /** Views of the labelled series, by id. */
-  readonly views: ReadonlyMap<string, readonly Float32Array[]>;
   /** Whether the images' patients can be told from the labelled ones'. */
   readonly patientsKnown: boolean;
 }
@@ -55,41 +53,35 @@ export async function checkUnlabeled(options: UnlabeledOptions): Promise<'own' |
 
 /**
  * The features of all series without a label: of the corpus itself, of another corpus, or of the images in a folder.
- * Those of the labelled series' views come with them.
+ * @param known features of the labelled series, by id.
  */
 export async function readUnlabeled(
   kind: 'own' | 'corpus' | 'files',
   options: UnlabeledOptions,
   { corpus, labelled, encoder }: { corpus: Corpus; labelled: Labelled; encoder: Encoder },
+  known: ReadonlyMap<string, SeriesFeatures>,
   how: Omit<FeatureOptions, 'onProgress'>,
 ): Promise<Unlabeled> {
-  const { viewedOf, patientsOfCopies } = await import('../tasks/classify/viewed.js');
-  const read = async (label: string, images: AsyncIterable<Image>, total: number) => {
-    const bar = progress(label, total);
-    return viewedOf(images, encoder, { ...how, onProgress: (n) => bar.update(n) }).finally(() => bar.stop());
-  };
-  const known = await read(
-    'views of labelled series',
-    volumesOf(corpus, labelled.series),
-    labelled.series.length,
-  );
+  const { viewsOf, patientsOfCopies } = await import('../tasks/classify/viewed.js');
   const { images, taught, patients, close } = await sourceOf(kind, options, corpus, labelled);
   try {
-    const found = await read('series without labels', images, taught.length);
+    const bar = progress('series without labels', taught.length);
+    const found = await viewsOf(images, encoder, { ...how, onProgress: (n) => bar.update(n) }).finally(() =>
+      bar.stop(),
+    );
     const ids = [...found.keys()];
     if (ids.length === 0 && !how.signal?.aborted)
       throw new CliError(
         `fit: ${options.unlabeled!} must hold series without a label that may be learnt from, got none; leave --unlabeled out`,
       );
     const copies = patientsOfCopies(
-      labelled.series.flatMap(({ id }) => (known.has(id) ? [known.get(id)!.whole] : [])),
+      labelled.series.flatMap(({ id }) => (known.has(id) ? [known.get(id)!.summary] : [])),
       labelled.series.flatMap(({ id, patientId }) => (known.has(id) ? [patientId] : [])),
-      ids.map((id) => found.get(id)!.whole),
+      ids.map((id) => found.get(id)!.subarray(0, 2 * encoder.config.embedDim)),
     );
     return {
-      cases: ids.map((id, n) => ({ ...found.get(id)!, patient: patients?.get(id) ?? copies[n]! })),
+      cases: ids.map((id, n) => ({ features: found.get(id)!, patient: patients?.get(id) ?? copies[n]! })),
       taught: ids.map((id) => taught.find((one) => one.id === id)!),
-      views: new Map([...known].map(([id, { views }]) => [id, views])),
       patientsKnown: patients !== null,
     };
   } finally {

@@ -17,6 +17,7 @@ import {
 } from './shared.js';
 
 const KINDS = ['classes', 'ordinal', 'labels', 'number'] as const;
+const FEATURES = ['summary', 'all'] as const;
 const METHODS = ['logistic', 'knn', 'attentive', 'lora', 'full'] as const;
 
 interface Options {
@@ -28,6 +29,7 @@ interface Options {
   readonly kind?: (typeof KINDS)[number];
   readonly order?: string;
   readonly method: (typeof METHODS)[number];
+  readonly features?: (typeof FEATURES)[number];
   readonly unlabeled?: string;
   readonly unlabeledRights?: string;
   readonly steps?: number;
@@ -62,6 +64,11 @@ export function registerFit(program: Command): void {
       'logistic (linear probe) or knn; attentive (learned pooling of tokens), lora or full (fine-tuning) are trained',
       oneOf('--method', METHODS),
       'logistic',
+    )
+    .option(
+      '--features <what>',
+      "what logistic and knn read: the encoder's summary (default), or all (with --unlabeled): its tokens' spread and intensities too",
+      oneOf('--features', FEATURES),
     )
     .option('--steps <n>', 'steps of a method that is trained', wholeNumber('--steps', 1))
     .option(
@@ -121,6 +128,10 @@ async function classify(options: Options): Promise<void> {
   if (options.unlabeled !== undefined && options.method !== 'logistic')
     throw new UsageError('--unlabeled goes with --method logistic');
   const trained = tasks.TRAINED.find((one) => one === options.method);
+  if (options.features !== undefined && trained !== undefined)
+    throw new UsageError('--features goes with --method logistic or knn');
+  const views =
+    options.features === 'all' || (options.features === undefined && options.unlabeled !== undefined);
   if (options.steps !== undefined && trained === undefined)
     throw new UsageError(`--steps goes with --method ${tasks.TRAINED.join(', ')}`);
   const unlabeledIn = await checkUnlabeled(options);
@@ -152,7 +163,7 @@ async function classify(options: Options): Promise<void> {
       throw new CliError('fit: --unlabeled goes with classes, ordinal classes and labels, got a number');
     const encoder = await Encoder.open(model, threads === undefined ? {} : { threads });
     const bar = progress('encoding series', labelled.series.length);
-    const how = { patchMm, maxTokens, signal: stop.signal, warn: log };
+    const how = { patchMm, maxTokens, views, signal: stop.signal, warn: log };
     const encode = async () => {
       const features = await tasks
         .featuresOf((id) => corpus.volume(id), encoder, labelled.series, {
@@ -162,18 +173,21 @@ async function classify(options: Options): Promise<void> {
         .finally(() => bar.stop());
       if (unlabeledIn === null || stop.signal.aborted) return { features, unlabeled: null };
       const of = { corpus, labelled, encoder };
-      return { features, unlabeled: await readUnlabeled(unlabeledIn, options, of, how) };
+      return { features, unlabeled: await readUnlabeled(unlabeledIn, options, of, features, how) };
     };
     const { features, unlabeled } = await encode().finally(() => encoder.close());
     if (stop.signal.aborted) throw new Interrupted('fit: stopped; nothing was written');
     const seen = labelled.series.map((_, n) => n).filter((n) => features.has(labelled.series[n]!.id));
     if (seen.length === 0) throw new CliError('fit: no labelled series holds an image that can be encoded');
     const cases = {
-      features: seen.map((n) => features.get(labelled.series[n]!.id)!.summary),
+      features: seen.map((n) => tasks.vectorOf({ views }, features.get(labelled.series[n]!.id)!)),
       patients: seen.map((n) => labelled.series[n]!.patientId),
+      ...(views && { blocks: tasks.viewWidths(encoder.config.embedDim) }),
       ...(unlabeled && {
-        unlabelled: unlabeled.cases,
-        views: seen.map((n) => unlabeled.views.get(labelled.series[n]!.id) ?? []),
+        unlabelled: unlabeled.cases.map(({ features: of, patient }) => ({
+          features: views ? of : of.subarray(0, tasks.viewWidths(encoder.config.embedDim)[0]),
+          patient,
+        })),
       }),
     };
     const { names, kind } = labelled.target;
@@ -228,7 +242,7 @@ async function classify(options: Options): Promise<void> {
     const provenance = provenanceOf('fit', learnt, taught, model.provenance);
     await registerWith(corpus.dir, provenance, options.out, false, log);
     await tasks.writeHead(options.out, {
-      ...{ ...fitted, level: labelled.level, patchMm, maxTokens },
+      ...{ ...fitted, level: labelled.level, patchMm, maxTokens, ...(views && { views }) },
       model: { ...fitted.model, provenance },
     });
 
@@ -242,6 +256,7 @@ async function classify(options: Options): Promise<void> {
       units: outcomes.length,
       patients: new Set(cases.patients).size,
       unmatchedLines: labelled.unmatched,
+      features: views ? 'all' : 'summary',
       ...(unlabeled && {
         unlabeled: { series: unlabeled.cases.length, patientsKnown: unlabeled.patientsKnown },
       }),

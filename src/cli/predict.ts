@@ -1,9 +1,8 @@
 /** `precess predict`: what a fitted head says of images. */
 import { rename, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import type { Features } from '../models/encoder.js';
 import type { Series } from '../corpus/series.js';
-import type { FittedHead, Level, Prediction } from '../tasks/classify/index.js';
+import type { FittedHead, Level, Prediction, SeriesFeatures } from '../tasks/classify/index.js';
 import type { OpenedImage } from '../tasks/images.js';
 import {
   CliError,
@@ -74,7 +73,7 @@ async function predict(src: string | undefined, options: Options): Promise<void>
       '--out *.dcm goes with a DICOM image: the series of a corpus have lost their identity',
     );
   const [
-    { featuresOf, joinPredictions, predictHead, readHead, vectorOf },
+    { allViews, featuresOf, joinPredictions, predictHead, readHead, vectorOf },
     { Encoder, tokensFor },
     { Prepared },
   ] = await Promise.all([
@@ -83,7 +82,7 @@ async function predict(src: string | undefined, options: Options): Promise<void>
     import('../volume/tokens.js'),
   ]);
   const fitted = await readHead(options.head);
-  const { head, patchMm, maxTokens } = fitted;
+  const { head, patchMm, maxTokens, views = false } = fitted;
   const encoder = await Encoder.open(
     fitted.model,
     options.threads === undefined ? {} : { threads: options.threads },
@@ -91,7 +90,7 @@ async function predict(src: string | undefined, options: Options): Promise<void>
   const stop = interruption('stopping; press Ctrl-C again to stop at once');
   const rows: Row[] = [];
   const documents: Uint8Array[] = [];
-  const predicted = (features: Features): Prediction => predictHead(head, vectorOf(fitted, features));
+  const predicted = (features: SeriesFeatures): Prediction => predictHead(head, vectorOf(fitted, features));
   const row = (id: string, prediction: Prediction): Row => ({
     id,
     ...say(head.names, prediction, head.kind),
@@ -108,7 +107,7 @@ async function predict(src: string | undefined, options: Options): Promise<void>
       for await (const { id, volume, dicom } of openImages(src, log)) {
         const tokens = tokensFor(new Prepared(volume), encoder.config.samples, { patchMm, maxTokens });
         const [features] = await encoder.features([tokens]);
-        rows.push(row(id, predicted(features!)));
+        rows.push(row(id, predicted({ ...features!, ...(views && { all: allViews(features!, tokens) }) })));
         if (asSr) documents.push(await document(dicom, rows.at(-1)!, fitted));
       }
     } else {
@@ -125,6 +124,7 @@ async function predict(src: string | undefined, options: Options): Promise<void>
         const features = await featuresOf((id) => corpus.volume(id), encoder, series, {
           patchMm,
           maxTokens,
+          views,
           signal: stop.signal,
           warn: log,
           onProgress: (done) => bar.update(done),
@@ -203,7 +203,7 @@ function say(names: readonly string[], prediction: Prediction, kind: string): Om
 function unitsOf(
   series: readonly Series[],
   level: Level,
-  features: ReadonlyMap<string, Features>,
+  features: ReadonlyMap<string, SeriesFeatures>,
 ): Map<string, string[]> {
   const idOf = { series: 'id', study: 'studyId', patient: 'patientId' } as const;
   const units = new Map<string, string[]>();

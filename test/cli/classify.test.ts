@@ -181,7 +181,16 @@ describe('precess fit classify and predict', () => {
     const where = `id IN (${ids.map((id) => `'${id}'`).join(', ')})`;
     const cheap = ['--labels', file, '--where', where, '--folds', '2', '--patch-mm', '32'];
     const own = await json<Fitted>(...fit(...cheap, '--unlabeled', corpus, '--out', join(dir, 'semi')));
-    expect(own).toMatchObject({ series: 8, unlabeled: { series: 8, patientsKnown: true } });
+    expect(own).toMatchObject({ series: 8, features: 'all', unlabeled: { series: 8, patientsKnown: true } });
+    // Predicting computes the views that the head reads.
+    const said = await json<Predicted>(
+      'predict',
+      join(dir, 'in', 'patient-00003'),
+      '--head',
+      join(dir, 'semi'),
+    );
+    for (const { probabilities } of said.predictions)
+      expect(Object.values(probabilities).reduce((sum, p) => sum + p)).toBeCloseTo(1, 6);
     const learnt = await json<{ series: number }>('corpus', 'rights', '--model', join(dir, 'semi'));
     expect(learnt.series).toBe(16);
 

@@ -9,8 +9,17 @@ import {
 } from '../../models/encoder.js';
 import { Prepared, type TokenSet } from '../../volume/tokens.js';
 import { VolumeError, type Volume } from '../../volume/volume.js';
+import { allViews } from './views.js';
+
+/** Features, and what a head that reads all views of a series sees of it. */
+export interface SeriesFeatures extends Features {
+  /** See `allViews`; there where it was asked for. */
+  readonly all?: Float32Array;
+}
 
 export interface FeatureOptions extends EmbedOptions {
+  /** Whether `all` of the features is wanted. */
+  readonly views?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
   readonly warn?: (message: string) => void;
@@ -30,12 +39,14 @@ export async function featuresOf(
   encoder: Encoder,
   series: readonly Pick<Series, 'id'>[],
   options: FeatureOptions = {},
-): Promise<Map<string, Features>> {
-  const out = new Map<string, Features>();
+): Promise<Map<string, SeriesFeatures>> {
+  const out = new Map<string, SeriesFeatures>();
   const waiting = new Map<number, { id: string; tokens: TokenSet }[]>();
   const flush = async (items: readonly { id: string; tokens: TokenSet }[]): Promise<void> => {
     const found = await encoder.features(items.map(({ tokens }) => tokens));
-    items.forEach(({ id }, n) => out.set(id, found[n]!));
+    items.forEach(({ id, tokens }, n) =>
+      out.set(id, { ...found[n]!, ...(options.views && { all: allViews(found[n]!, tokens) }) }),
+    );
   };
   const cut = async (n: number): Promise<TokenSet | null> => {
     const { id } = series[n]!;

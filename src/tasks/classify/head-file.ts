@@ -5,11 +5,12 @@ import { z } from 'zod';
 import { MODEL_FILE, openModel, writeModel, type ModelFile } from '../../models/model-file.js';
 import { readSafetensors, writeSafetensors, type NamedTensor } from '../../models/safetensors.js';
 import { TaskError } from '../error.js';
-import type { Features } from '../../models/encoder.js';
 import { poolTokens, type Pool } from './attentive-pool.js';
+import type { SeriesFeatures } from './features.js';
 import { withAdapter, type Adapter } from './finetune.js';
 import type { Head } from './head.js';
 import type { Level } from './labels.js';
+import { viewWidths } from './views.js';
 
 export const HEAD_FILE = 'head.safetensors';
 
@@ -22,20 +23,34 @@ export interface FittedHead {
   readonly maxTokens: number;
   /** The encoder that reads the images; for an adapter that is to be written, the one that it adapts. */
   readonly model: ModelFile;
-  /** What pools the tokens for the head; without it the head reads the summary. */
+  /** What pools the tokens for the head; without it the head reads the summary, or all views. */
   readonly pool?: Pool;
+  /** The head reads all views of a series (see `allViews`). */
+  readonly views?: boolean;
   /** What LoRA has learnt; merged into the model where a head is read. */
   readonly adapter?: Adapter;
 }
 
-/** What a fitted head reads of an image's features. */
-export const vectorOf = ({ pool }: Pick<FittedHead, 'pool'>, features: Features): Float32Array =>
-  pool ? poolTokens(pool, features.tokens) : features.summary;
+/**
+ * What a fitted head reads of an image's features.
+ * @throws TaskError when it reads all views and the features were made without them.
+ */
+export function vectorOf(
+  { pool, views }: Pick<FittedHead, 'pool' | 'views'>,
+  features: SeriesFeatures,
+): Float32Array {
+  if (pool) return poolTokens(pool, features.tokens);
+  if (!views) return features.summary;
+  if (features.all) return features.all;
+  throw new TaskError(
+    'head: it reads all views of a series, but the features are without them; ask for them (featuresOf: views)',
+  );
+}
 
-/** 1 knows neither pool nor adapter; a head without them is still written so. */
-const FORMAT = 2;
+/** 1 knows neither pool nor adapter, 2 no views; a head without them is still written so. */
+const FORMAT = 3;
 const metadataSchema = z.object({
-  format: z.literal([1, FORMAT]),
+  format: z.literal([1, 2, FORMAT]),
   level: z.enum(['series', 'study', 'patient']),
   patchMm: z.number(),
   maxTokens: z.number(),
@@ -45,15 +60,16 @@ const metadataSchema = z.object({
   }),
   pool: z.custom<Pool>().optional(),
   adapter: z.custom<Adapter>().optional(),
+  views: z.boolean().optional(),
 });
 
 /** Writes the head and its encoder into `folder`, which is made where it is missing. */
 export async function writeHead(folder: string, fitted: FittedHead): Promise<void> {
-  const { head, level, patchMm, maxTokens, model, pool, adapter } = fitted;
-  const format = pool || adapter ? FORMAT : 1;
+  const { head, level, patchMm, maxTokens, model, pool, adapter, views } = fitted;
+  const format = views ? FORMAT : pool || adapter ? 2 : 1;
   const tensors: NamedTensor[] = [];
   const json = JSON.stringify(
-    { format, level, patchMm, maxTokens, head, pool, adapter },
+    { format, level, patchMm, maxTokens, head, pool, adapter, views },
     (_, value: unknown) => {
       if (!(value instanceof Float64Array || value instanceof Float32Array)) return value;
       const name = `t${tensors.length}`;
@@ -90,13 +106,13 @@ export async function readHead(folder: string): Promise<FittedHead> {
   const parsed = metadataSchema.safeParse(value);
   if (!parsed.success)
     throw new TaskError(
-      `head: ${path} must be a head of format ${FORMAT} or 1 (${parsed.error.issues[0]?.path.join('.') ?? ''}: ` +
+      `head: ${path} must be a head of format 1 to ${FORMAT} (${parsed.error.issues[0]?.path.join('.') ?? ''}: ` +
         `${parsed.error.issues[0]?.message ?? ''}); fit it again with this version`,
     );
-  const { level, patchMm, maxTokens, pool, adapter } = parsed.data;
+  const { level, patchMm, maxTokens, pool, adapter, views } = parsed.data;
   const head = parsed.data.head as unknown as Head;
   const base = await openModel(join(folder, MODEL_FILE));
-  checkWidth(path, head, pool, base);
+  checkWidth(path, head, { pool, views }, base);
   return {
     head,
     level,
@@ -104,12 +120,19 @@ export async function readHead(folder: string): Promise<FittedHead> {
     maxTokens,
     model: adapter ? withAdapter(base, adapter) : base,
     ...(pool && { pool }),
+    ...(views && { views }),
   };
 }
 
 /** @throws TaskError when the encoder beside a head makes features of another width than it reads. */
-function checkWidth(path: string, head: Head, pool: Pool | undefined, { config }: ModelFile): void {
-  const width = pool ? config.embedDim : 2 * config.embedDim;
+function checkWidth(
+  path: string,
+  head: Head,
+  { pool, views }: { pool: Pool | undefined; views: boolean | undefined },
+  { config }: ModelFile,
+): void {
+  const [summary, ...others] = viewWidths(config.embedDim) as [number, ...number[]];
+  const width = pool ? config.embedDim : views ? others.reduce((sum, w) => sum + w, summary) : summary;
   const reads = pool ? pool.tensors['norm.scale']!.length : widthOf(head);
   if (reads !== null && reads !== width)
     throw new TaskError(

@@ -2,7 +2,7 @@
 import { TaskError } from '../error.js';
 import { calibrated, calibrationOf } from './calibrate.js';
 import { givenFolds, stratifiedFolds } from './folds.js';
-import { balancedWeights, fitLogisticPath, type LogisticModel } from './logistic.js';
+import { balancedWeights, fitLogisticPath } from './logistic.js';
 import {
   evenly,
   predictHead,
@@ -16,7 +16,8 @@ import {
   type Target,
 } from './prediction.js';
 import { fitRidge, predictRidge } from './ridge.js';
-import { fitSemi, type Viewed } from './semi.js';
+import { fitSemi } from './semi.js';
+import { SemiSpace } from './semi-space.js';
 
 export { predictHead, type Head, type Prediction, type Target } from './prediction.js';
 
@@ -27,8 +28,8 @@ export interface Cases {
   readonly features: readonly Float32Array[];
   /** Cases of one patient never stand on both sides of a split. */
   readonly patients: readonly string[];
-  /** Features of altered views of each case, for learning from {@link unlabelled}. */
-  readonly views?: readonly (readonly Float32Array[])[];
+  /** Widths of the views that lie side by side in the features; one unless given. */
+  readonly blocks?: readonly number[];
   /**
    * Cases of which nothing is told, to learn from as well (see `fitSemi`). While a fold is held out, those of its patients
    * are left out too; a null patient is known to be nobody of the labelled ones.
@@ -36,7 +37,8 @@ export interface Cases {
   readonly unlabelled?: readonly Unlabelled[];
 }
 
-export interface Unlabelled extends Viewed {
+export interface Unlabelled {
+  readonly features: Float32Array;
   readonly patient: string | null;
 }
 
@@ -61,8 +63,12 @@ export function fitHead(cases: Cases, target: Target, method: Method = 'logistic
     );
   if (target.kind === 'number') return fitNumber(cases, target, seed);
   const { names } = target;
+  // One space does for all questions and inner folds: labels play no part in it.
+  const space = cases.unlabelled && spaceOf(cases);
   const fit = (labels: readonly number[], classes: number): Classifier =>
-    fitClassifier(cases, labels, classes, method, seed);
+    space
+      ? fitWithUnlabelled(cases, labels, classes, space, seed)
+      : fitClassifier(cases, labels, classes, method, seed);
   if (target.kind === 'labels')
     return {
       kind: 'labels',
@@ -191,14 +197,13 @@ function fitClassifier(
 ): Classifier {
   const fold = innerFolds(cases.patients, labels, seed);
   const settings: readonly number[] = method === 'logistic' ? PENALTIES : NEIGHBOURS;
-  const learn = (of: Cases, told: readonly number[]): Raw[] =>
-    rawFits(of.features, told, classes, method, settings);
+  const learn = (of: Cases, told: readonly number[]): Raw[] => rawFits(of, told, classes, method, settings);
   const logits = heldOutLogits(cases, labels, classes, fold, learn);
   const prior = priorOf(labels, classes);
   const weights = balancedWeights(labels, classes);
   let best = 0;
   let least = Infinity;
-  let calibrations = logits.map((rows) => calibrationOf(rows, labels));
+  const calibrations = logits.map((rows) => calibrationOf(rows, labels));
   calibrations.forEach((calibration, s) => {
     // The loss that decides is balanced, or a rare class would count for nothing.
     const loss = logits[s]!.reduce((sum, row, n) => {
@@ -207,18 +212,35 @@ function fitClassifier(
     }, 0);
     if (loss < least - 1e-9) [best, least] = [s, loss];
   });
-  if (cases.unlabelled === undefined || method !== 'logistic') {
-    const [fitted] = rawFits(cases.features, labels, classes, method, [settings[best]!]);
-    return { ...fitted!, calibration: calibrations[best]!, prior };
-  }
-  // The penalty is what suits the labels alone; what it means to be sure is asked of the probe that is kept.
-  const teach = (of: Cases, told: readonly number[]): Raw[] => [
-    { method: 'logistic', model: fitBoth(of, told, classes, settings[best]!) },
-  ];
-  calibrations = heldOutLogits(cases, labels, classes, fold, teach).map((rows) =>
-    calibrationOf(rows, labels),
+  const [fitted] = rawFits(cases, labels, classes, method, [settings[best]!]);
+  return { ...fitted!, calibration: calibrations[best]!, prior };
+}
+
+const spaceOf = ({ features, unlabelled, blocks }: Cases): SemiSpace =>
+  SemiSpace.of(
+    [...features, ...unlabelled!.map((one) => one.features)],
+    blocks ?? [features[0]?.length ?? 0],
   );
-  return { ...teach(cases, labels)[0]!, calibration: calibrations[0]!, prior };
+
+/** Nothing of the committee is tuned; it is calibrated as other classifiers are. */
+function fitWithUnlabelled(
+  cases: Cases,
+  labels: readonly number[],
+  classes: number,
+  space: SemiSpace,
+  seed: number,
+): Classifier {
+  const fold = innerFolds(cases.patients, labels, seed);
+  const teach = ({ features, patients, unlabelled }: Cases, told: readonly number[]): Raw[] => {
+    const others = unlabelled!.map((one) => one.features);
+    return [{ method: 'logistic', model: fitSemi(features, told, others, classes, { patients, space }) }];
+  };
+  const [logits] = heldOutLogits(cases, labels, classes, fold, teach);
+  return {
+    ...teach(cases, labels)[0]!,
+    calibration: calibrationOf(logits!, labels),
+    prior: priorOf(labels, classes),
+  };
 }
 
 /** logits[fit][case] by fits that did not see the case's fold. */
@@ -244,18 +266,8 @@ function heldOutLogits(
   return logits;
 }
 
-function fitBoth(
-  { features, views, unlabelled }: Cases,
-  labels: readonly number[],
-  classes: number,
-  l2: number,
-): LogisticModel {
-  const labelled = features.map((whole, n) => ({ whole, views: views?.[n] ?? [] }));
-  return fitSemi(labelled, labels, unlabelled!, classes, { l2 });
-}
-
 function rawFits(
-  features: readonly Float32Array[],
+  { features, blocks }: Cases,
   labels: readonly number[],
   classes: number,
   method: Method,
@@ -269,6 +281,7 @@ function rawFits(
   return fitLogisticPath(features, labels, classes, settings, {
     caseWeights,
     tolerance: FIT_TOLERANCE,
+    ...(blocks && { blocks }),
   }).map((model) => ({ method, model }));
 }
 
@@ -288,13 +301,13 @@ const indices = (fold: Int32Array, wanted: (fold: number) => boolean): number[] 
   Array.from(fold, (_, n) => n).filter((n) => wanted(fold[n]!));
 
 /** Some of the cases; unlabelled ones of the patients that are not among them go too. */
-function subset({ features, patients, views, unlabelled }: Cases, of: readonly number[]): Cases {
+function subset({ features, patients, blocks, unlabelled }: Cases, of: readonly number[]): Cases {
   const here = new Set(of.map((n) => patients[n]!));
   const gone = new Set(patients.filter((patient) => !here.has(patient)));
   return {
     features: of.map((n) => features[n]!),
     patients: of.map((n) => patients[n]!),
-    ...(views && { views: of.map((n) => views[n]!) }),
+    ...(blocks && { blocks }),
     ...(unlabelled && {
       unlabelled: unlabelled.filter(({ patient }) => patient === null || !gone.has(patient)),
     }),

@@ -1,5 +1,5 @@
 /** Classes, labels and numbers from frozen features. */
-export { featuresOf, type FeatureOptions } from './features.js';
+export { featuresOf, type FeatureOptions, type SeriesFeatures } from './features.js';
 export { readHead, vectorOf, writeHead, type FittedHead } from './head-file.js';
 export {
   checkPatients,
@@ -16,5 +16,6 @@ export {
   type Unlabelled,
 } from './head.js';
 export { joinPredictions } from './prediction.js';
+export { allViews, viewWidths } from './views.js';
 export { fitTrained, holding, TRAINED, type TrainedBy } from './trained.js';
 export { readLabels, type Labelled, type LabelOptions, type Level } from './labels.js';

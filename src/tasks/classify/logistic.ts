@@ -20,6 +20,10 @@ export interface FitOptions {
   readonly caseWeights?: ArrayLike<number>;
   /** Largest component of the gradient of the mean loss that counts as none; 1e-6 unless given. */
   readonly tolerance?: number;
+  /** False takes the features as they are. */
+  readonly standardise?: boolean;
+  /** Widths of views that lie side by side and count alike, as if each were as wide as the first. */
+  readonly blocks?: readonly number[];
 }
 
 export interface LogisticOptions extends FitOptions {
@@ -76,12 +80,15 @@ export function fitLogisticPath(
   labels: ArrayLike<number>,
   classes: number,
   penalties: readonly number[],
-  { caseWeights, tolerance = 1e-6 }: FitOptions = {},
+  { caseWeights, tolerance = 1e-6, standardise = true, blocks = [] }: FitOptions = {},
 ): LogisticModel[] {
   const seen = new Set(Array.from(labels)).size;
   if (seen < 2)
     throw new TaskError(`fit: the labels must be of at least two classes, got ${seen}; add cases of another`);
-  const { mean, scale } = standardisation(features);
+  const { mean, scale } = standardise ? standardisation(features) : asTheyAre(features[0]?.length ?? 0);
+  let at = 0;
+  for (const width of blocks)
+    for (const end = at + width; at < end; at++) scale[at]! *= Math.sqrt(blocks[0]! / width);
   const standard = features.map((row) => Float64Array.from(mean, (m, d) => (row[d]! - m) * scale[d]!));
   const design = designOf(standard, caseWeights);
   const rows = classes === 2 ? 1 : classes;
@@ -106,6 +113,8 @@ export function fitLogisticPath(
     };
   });
 }
+
+const asTheyAre = (dim: number) => ({ mean: new Float64Array(dim), scale: new Float64Array(dim).fill(1) });
 
 /** [classes] logits of one case; for two classes [0, z]. */
 export function logitsOf(model: LogisticModel, features: ArrayLike<number>): Float64Array {

@@ -1,114 +1,191 @@
-/** A linear probe that also learns from cases without labels: its teacher labels them, where it is sure. */
+/** A probe that also learns from cases without labels: a committee of views labels them, where it is sure. */
 import { TaskError } from '../error.js';
-import { balancedWeights, fitLogistic, logitsOf, standardisation, type LogisticModel } from './logistic.js';
-
-/** Features of one case: the image as it is, and altered views of it (crops, noise, gaps); the steps take turns at them. */
-export interface Viewed {
-  readonly whole: Float32Array;
-  readonly views: readonly Float32Array[];
-}
+import { stratifiedFolds } from './folds.js';
+import { balancedWeights, fitLogistic, logitsOf, softmax, type LogisticModel } from './logistic.js';
+import { SemiSpace, type Linear } from './semi-space.js';
 
 export interface SemiOptions {
-  readonly l2: number;
-  /** Steps of gradient descent over all cases. */
-  readonly steps?: number;
-  /** A class's most frequent confident answers are taken above this probability; rarer classes' above less. */
+  readonly l2?: number;
+  /** Widths of the views that lie side by side in the features; one unless given. */
+  readonly blocks?: readonly number[];
+  /** Of each labelled case, so that what it means to be sure is asked of patients apart; all apart unless given. */
+  readonly patients?: readonly string[];
+  /** The class of which the teacher is sure most often is taken above this probability; others above less. */
   readonly threshold?: number;
-  /** Share of the teacher that stays at each step. */
-  readonly momentum?: number;
-  /** Weight of the unlabelled loss beside the labelled one. */
-  readonly weight?: number;
+  readonly rounds?: number;
+  /** Made from these cases before, for several fits. */
+  readonly space?: SemiSpace;
 }
 
-const LEARNING_RATE = 0.02;
+/** Penalty of a member; what is found hardly depends on it. */
+const L2 = 0.1;
+/** Lowest threshold of a class. */
+const FLOOR = 0.65;
+const FOLDS = 4;
+const TOLERANCE = 1e-3;
+
+/** The members' maps, and their mean spread of logits over the unlabelled cases: the committee adds logits / spread. */
+interface Committee {
+  readonly maps: readonly Linear[];
+  readonly spreads: readonly number[];
+}
 
 /**
- * FixMatch (Sohn et al. 2020) on frozen features, with a mean teacher (Tarvainen & Valpola 2017), the thresholds of
- * FlexMatch (Zhang et al. 2021: a class that the teacher is seldom sure of needs less certainty) and distribution
- * alignment (Berthelot et al. 2020: the teacher's answers as a whole keep the classes' shares of the labels). The teacher
- * sees the whole image, the student its altered views. Starts from the supervised probe.
+ * Co-training of views (Blum & Mitchell 1998) as a student and a teacher (Tarvainen & Valpola 2017). A committee has one
+ * linear probe for each view (see {@link SemiSpace}); its mean logits are the teacher. How sure it is follows from
+ * patients left out (a temperature; Guo et al. 2017), so that a teacher that is often wrong labels little; classes that it is seldom
+ * sure of need less (FlexMatch, Zhang et al. 2021). A student committee learns these labels too; how many of a class there
+ * are among them is not held against its share of the labels. The next teacher is the first moved towards the student by
+ * the share of cases that it was sure of: with none, the committee of the labels alone is what remains.
  *
  * @param labels class of each labelled case. @throws TaskError when there are fewer than two classes among them.
  */
 export function fitSemi(
-  labelled: readonly Viewed[],
+  labelled: readonly Float32Array[],
   labels: ArrayLike<number>,
-  unlabelled: readonly Viewed[],
+  unlabelled: readonly Float32Array[],
   classes: number,
-  { l2, steps = 200, threshold = 0.9, momentum = 0.95, weight = 1 }: SemiOptions,
+  options: SemiOptions = {},
 ): LogisticModel {
   if (unlabelled.length === 0)
     throw new TaskError(
       'fit: there must be series without labels to learn from, got none; leave --unlabeled out',
     );
-  // Both kinds of cases say how features are spread.
-  const { mean, scale } = standardisation([...labelled, ...unlabelled].map(({ whole }) => whole));
-  const dim = mean.length;
-  const standard = (features: Float32Array): Float64Array =>
-    Float64Array.from(features, (x, d) => (x - mean[d]!) * scale[d]!);
-  const known = labelled.map(({ whole, views }) => [whole, ...views].map(standard));
-  const asked = unlabelled.map(({ whole }) => standard(whole));
-  const altered = unlabelled.map(({ whole, views }) => (views.length === 0 ? [whole] : views).map(standard));
+  const { l2 = L2, threshold = 0.8, rounds = 2, blocks = [labelled[0]?.length ?? 0] } = options;
+  const space = options.space ?? SemiSpace.of([...labelled, ...unlabelled], blocks);
+  const known = labelled.map((features) => space.see(features));
+  const asked = unlabelled.map((features) => space.see(features));
+  const fit = (
+    cases: readonly (readonly Float64Array[])[],
+    told: ArrayLike<number>,
+    weights?: Float64Array,
+  ) => committeeOf(space, cases, told, classes, l2, asked, weights);
 
-  const start = fitLogistic(
-    known.map((rows) => rows[0]!),
-    labels,
-    classes,
-    { l2, caseWeights: balancedWeights(labels, classes), tolerance: 1e-4 },
-  );
-  const student = fullWeights(start, dim);
-  const teacher = student.slice();
-  const caseWeights = balancedWeights(labels, classes);
-  const shares = sharesOf(labels, classes);
-  const seen = Float64Array.from(shares);
-  const moments = { m: new Float64Array(student.length), v: new Float64Array(student.length) };
-  const gradient = new Float64Array(student.length);
-  const p = new Float64Array(classes);
-  for (let step = 1; step <= steps; step++) {
-    const chosen = confident(answersOf(teacher, asked, shares, seen), classes, threshold);
-    gradient.fill(0);
-    known.forEach((rows, n) => {
-      const x = rows[step % rows.length]!;
-      addGradient(gradient, student, x, labels[n]!, caseWeights[n]! / known.length, p);
-    });
-    altered.forEach((rows, n) => {
-      if (chosen[n]! < 0) return;
-      addGradient(gradient, student, rows[step % rows.length]!, chosen[n]!, weight / altered.length, p);
-    });
-    for (let w = 0; w < classes * dim; w++) gradient[w]! += l2 * student[w]!;
-    adam(student, gradient, moments, step, LEARNING_RATE * 0.5 * (1 + Math.cos((Math.PI * step) / steps)));
-    for (let w = 0; w < teacher.length; w++)
-      teacher[w] = momentum * teacher[w]! + (1 - momentum) * student[w]!;
+  const first = fit(known, labels);
+  const sharpness = sharpnessOf(known, labels, classes, options.patients, fit);
+  const before = asked.map((rows) => logitsBy(first, rows));
+  let teacher = before;
+  let [student, share] = [first, 0];
+  for (let round = 0; round < rounds && sharpness !== null; round++) {
+    const chosen = confident(
+      teacher.map((z) => softmax(z, 1 / sharpness)),
+      classes,
+      threshold,
+    );
+    const sure = [...chosen.keys()].filter((n) => chosen[n]! >= 0);
+    const told = sure.map((n) => chosen[n]!);
+    share = sure.length / asked.length;
+    if (share === 0) break;
+    const own = balancedWeights(labels, classes).map((w) => w / labelled.length);
+    const taught = balancedWeights(told, classes).map((w) => (w / told.length) * share);
+    student = fit(
+      [...known, ...sure.map((n) => asked[n]!)],
+      [...Array.from(labels), ...told],
+      Float64Array.of(...own, ...taught),
+    );
+    const after = asked.map((rows) => logitsBy(student, rows));
+    teacher = before.map((z, n) => z.map((value, c) => (1 - share) * value + share * after[n]![c]!));
   }
-  return toModel(teacher, classes, dim, mean, scale);
+  return toModel(space, classes, [
+    [first, 1 - share],
+    [student, share],
+  ]);
 }
 
-/** What the teacher says of each case, moved so that its answers as a whole (their running mean is `seen`) keep `shares`. */
-function answersOf(
-  teacher: Float64Array,
-  asked: readonly Float64Array[],
-  shares: Float64Array,
-  seen: Float64Array,
-): Float64Array[] {
-  const classes = shares.length;
-  return asked.map((x) => {
-    const p = new Float64Array(classes);
-    answer(teacher, x, p);
-    let sum = 0;
-    for (let c = 0; c < classes; c++) {
-      seen[c] = 0.999 * seen[c]! + 0.001 * p[c]!;
-      p[c]! *= shares[c]! / Math.max(seen[c]!, 1e-6);
-      sum += p[c]!;
-    }
-    for (let c = 0; c < classes; c++) p[c]! /= sum;
-    return p;
+function committeeOf(
+  space: SemiSpace,
+  cases: readonly (readonly Float64Array[])[],
+  labels: ArrayLike<number>,
+  classes: number,
+  l2: number,
+  asked: readonly (readonly Float64Array[])[],
+  caseWeights: Float64Array = balancedWeights(labels, classes),
+): Committee {
+  const maps = Array.from({ length: space.members }, (_, m) => {
+    const rows = cases.map((sights) => sights[m]!);
+    const model = fitLogistic(rows, labels, classes, {
+      ...{ l2, caseWeights, tolerance: TOLERANCE, standardise: false },
+    });
+    return centred(model);
+  });
+  const spreads = maps.map((map, m) => {
+    let squares = 0;
+    for (const sights of asked) for (const z of logits(map, sights[m]!)) squares += z * z;
+    return Math.sqrt(squares / (asked.length * classes)) || 1;
+  });
+  return { maps, spreads };
+}
+
+/** A row of weights for each class, whose sum is 0. */
+function centred({ classes, weights, bias }: LogisticModel): Linear {
+  const dim = weights.length / bias.length;
+  const rows = Array.from({ length: bias.length }, (_, r) => weights.slice(r * dim, (r + 1) * dim));
+  if (classes === 2)
+    return {
+      weights: [rows[0]!.map((w) => -w / 2), rows[0]!.map((w) => w / 2)],
+      bias: Float64Array.of(-bias[0]! / 2, bias[0]! / 2),
+    };
+  const mean = Float64Array.from(
+    { length: dim },
+    (_, d) => rows.reduce((sum, row) => sum + row[d]!, 0) / classes,
+  );
+  const middle = bias.reduce((sum, b) => sum + b, 0) / classes;
+  return { weights: rows.map((row) => row.map((w, d) => w - mean[d]!)), bias: bias.map((b) => b - middle) };
+}
+
+function logits({ weights, bias }: Linear, x: Float64Array): Float64Array {
+  return bias.map((b, c) => {
+    const row = weights[c]!;
+    let z = b;
+    for (let d = 0; d < x.length; d++) z += row[d]! * x[d]!;
+    return z;
   });
 }
 
-function sharesOf(labels: ArrayLike<number>, classes: number): Float64Array {
-  const shares = new Float64Array(classes);
-  for (let n = 0; n < labels.length; n++) shares[labels[n]!]! += 1 / labels.length;
-  return shares;
+function logitsBy({ maps, spreads }: Committee, sights: readonly Float64Array[]): Float64Array {
+  const out = new Float64Array(maps[0]!.bias.length);
+  maps.forEach((map, m) =>
+    logits(map, sights[m]!).forEach((z, c) => (out[c]! += z / (spreads[m]! * maps.length))),
+  );
+  return out;
+}
+
+/** What the committee's logits are multiplied by to be as sure as patients left out justify; null where none can be. */
+function sharpnessOf(
+  known: readonly (readonly Float64Array[])[],
+  labels: ArrayLike<number>,
+  classes: number,
+  patients: readonly string[] = known.map((_, n) => String(n)),
+  fit: (cases: readonly (readonly Float64Array[])[], labels: ArrayLike<number>) => Committee,
+): number | null {
+  const having = Array.from({ length: classes }, () => new Set<string>());
+  patients.forEach((patient, n) => having[labels[n]!]!.add(patient));
+  const fewest = Math.min(...having.filter((set) => set.size > 0).map((set) => set.size));
+  if (fewest < 2) return null;
+  const fold = stratifiedFolds(patients, labels, Math.min(FOLDS, fewest));
+  const out: Float64Array[] = new Array<Float64Array>(known.length);
+  for (const f of new Set(fold)) {
+    const train = [...fold.keys()].filter((n) => fold[n] !== f);
+    const told = train.map((n) => labels[n]!);
+    if (new Set(told).size < 2) return null;
+    const committee = fit(
+      train.map((n) => known[n]!),
+      told,
+    );
+    fold.forEach((of, n) => {
+      if (of === f) out[n] = logitsBy(committee, known[n]!);
+    });
+  }
+  const weights = balancedWeights(labels, classes);
+  let [best, least] = [1, Infinity];
+  for (let e = -2; e <= 2.5; e += 0.25) {
+    const loss = out.reduce((sum, z, n) => {
+      const p = softmax(z, Math.exp(-e))[labels[n]!]!;
+      return sum - weights[n]! * Math.log(Math.max(p, 1e-9));
+    }, 0);
+    if (loss < least) [best, least] = [Math.exp(e), loss];
+  }
+  return best;
 }
 
 /** The class of each answer that passes its class's threshold; -1 for the others. */
@@ -121,99 +198,48 @@ function confident(answers: readonly Float64Array[], classes: number, threshold:
   const sure = new Float64Array(classes);
   for (const { most, label } of best) if (most >= threshold) sure[label]!++;
   const largest = Math.max(1, ...sure);
-  // FlexMatch's convex map of the share of sure answers.
+  // FlexMatch's convex map of the share of sure answers, but calibrated answers are not trusted below a floor.
+  const floor = Math.min(FLOOR, threshold);
   const limits = sure.map((count) => {
     const status = count / largest;
-    return Math.max(1.2 / classes, (threshold * status) / (2 - status));
+    return floor + ((threshold - floor) * status) / (2 - status);
   });
   return Int32Array.from(best, ({ most, label }) => (most >= limits[label]! ? label : -1));
 }
 
-/** Weights of every class as [classes, dim] and then [classes] biases. */
-function fullWeights({ weights, bias, mean, scale, classes }: LogisticModel, dim: number): Float64Array {
-  const full = new Float64Array(classes * dim + classes);
-  const rows = bias.length;
-  for (let r = 0; r < rows; r++) {
-    const c = rows === 1 ? 1 : r;
-    full[classes * dim + c] = bias[r]!;
-    for (let d = 0; d < dim; d++) {
-      const w = weights[r * dim + d]! * scale[d]!;
-      full[c * dim + d] = w;
-      full[classes * dim + c]! -= w * mean[d]!;
-    }
-  }
-  return full;
-}
-
-/** Probabilities of each class by weights laid out as in {@link fullWeights}, written to `out`. */
-function answer(weights: Float64Array, x: Float64Array, out: Float64Array): void {
-  const [dim, classes] = [x.length, out.length];
-  let most = -Infinity;
-  for (let c = 0; c < classes; c++) {
-    let z = weights[classes * dim + c]!;
-    for (let d = 0, w = c * dim; d < dim; d++, w++) z += weights[w]! * x[d]!;
-    out[c] = z;
-    most = Math.max(most, z);
-  }
-  let sum = 0;
-  for (let c = 0; c < classes; c++) sum += out[c] = Math.exp(out[c]! - most);
-  for (let c = 0; c < classes; c++) out[c]! /= sum;
-}
-
-/** @param p room for the classes' probabilities. */
-function addGradient(
-  gradient: Float64Array,
-  weights: Float64Array,
-  x: Float64Array,
-  label: number,
-  share: number,
-  p: Float64Array,
-): void {
-  const [dim, classes] = [x.length, p.length];
-  answer(weights, x, p);
-  for (let c = 0; c < classes; c++) {
-    const g = share * (p[c]! - (c === label ? 1 : 0));
-    gradient[classes * dim + c]! += g;
-    for (let d = 0, w = c * dim; d < dim; d++, w++) gradient[w]! += g * x[d]!;
-  }
-}
-
-/** Kingma & Ba 2015. */
-function adam(
-  weights: Float64Array,
-  gradient: Float64Array,
-  { m, v }: { m: Float64Array; v: Float64Array },
-  step: number,
-  rate: number,
-): void {
-  for (let w = 0; w < weights.length; w++) {
-    const g = gradient[w]!;
-    m[w] = 0.9 * m[w]! + 0.1 * g;
-    v[w] = 0.999 * v[w]! + 0.001 * g * g;
-    weights[w]! -= (rate * (m[w]! / (1 - 0.9 ** step))) / (Math.sqrt(v[w]! / (1 - 0.999 ** step)) + 1e-8);
-  }
-}
-
-/** Two classes have one row of weights: the difference of theirs. */
+/** The weighted sum of committees as one linear probe. */
 function toModel(
-  full: Float64Array,
+  space: SemiSpace,
   classes: number,
-  dim: number,
-  mean: Float64Array,
-  scale: Float64Array,
+  parts: readonly (readonly [Committee, number])[],
 ): LogisticModel {
-  if (classes > 2)
-    return { classes, mean, scale, weights: full.slice(0, classes * dim), bias: full.slice(classes * dim) };
+  const { mean, scale } = space;
+  const weights = Array.from({ length: classes }, () => new Float64Array(mean.length));
+  const bias = new Float64Array(classes);
+  for (const [{ maps, spreads }, share] of parts)
+    maps.forEach((map, m) => {
+      const part = share / (spreads[m]! * maps.length);
+      space.unfold(m, map).forEach((row, c) => {
+        const sum = weights[c]!;
+        for (let d = 0; d < row.length; d++) sum[d]! += part * row[d]!;
+      });
+      map.bias.forEach((b, c) => (bias[c]! += part * b));
+    });
+  if (classes > 2) {
+    const flat = new Float64Array(classes * mean.length);
+    weights.forEach((row, c) => flat.set(row, c * mean.length));
+    return { classes, mean, scale, weights: flat, bias };
+  }
+  // Two classes have one row of weights: the difference of theirs.
+  const [none, some] = weights as [Float64Array, Float64Array];
   return {
-    classes,
-    mean,
-    scale,
-    weights: Float64Array.from({ length: dim }, (_, d) => full[dim + d]! - full[d]!),
-    bias: Float64Array.of(full[2 * dim + 1]! - full[2 * dim]!),
+    ...{ classes, mean, scale },
+    weights: some.map((w, d) => w - none[d]!),
+    bias: Float64Array.of(bias[1]! - bias[0]!),
   };
 }
 
-/** Whether a model's answer for a case is right; for tests of few labels. */
+/** The class that a model decides for; for tests of few labels. */
 export function decides(model: LogisticModel, features: Float32Array): number {
   const z = logitsOf(model, features);
   return z.indexOf(Math.max(...z));
