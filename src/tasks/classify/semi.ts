@@ -24,17 +24,25 @@ const FLOOR = 0.65;
 const FOLDS = 4;
 const TOLERANCE = 1e-3;
 
-/** The members' maps, and their mean spread of logits over the unlabelled cases: the committee adds logits / spread. */
+/** The members' maps, and their mean spread of logits over the unlabelled cases: a member says logits / spread. */
 interface Committee {
   readonly maps: readonly Linear[];
   readonly spreads: readonly number[];
 }
 
+/** What is known of a committee from patients left out. */
+interface Trust {
+  /** Of each member; they add up to 1. */
+  readonly weights: readonly number[];
+  /** What the weighted sum of the members' logits is multiplied by to be as sure as is justified; null where none can be. */
+  readonly sharpness: number | null;
+}
+
 /**
  * Co-training of views (Blum & Mitchell 1998) as a student and a teacher (Tarvainen & Valpola 2017). A committee has one
- * linear probe for each view (see {@link SemiSpace}); its mean logits are the teacher. How sure it is follows from
- * patients left out (a temperature; Guo et al. 2017), so that a teacher that is often wrong labels little; classes that it is seldom
- * sure of need less (FlexMatch, Zhang et al. 2021). A student committee learns these labels too; how many of a class there
+ * linear probe for each view (see {@link SemiSpace}); the sum of their logits is the teacher, each weighted by how sure
+ * it may be. How sure that is follows from patients left out (a temperature; Guo et al. 2017), so that a view that says nothing of these
+ * classes hardly counts, and a teacher that is often wrong labels little; classes that it is seldom sure of need less (FlexMatch, Zhang et al. 2021). A student committee learns these labels too; how many of a class there
  * are among them is not held against its share of the labels. The next teacher is the first moved towards the student by
  * the share of cases that it was sure of: with none, the committee of the labels alone is what remains.
  *
@@ -62,8 +70,8 @@ export function fitSemi(
   ) => committeeOf(space, cases, told, classes, l2, asked, weights);
 
   const first = fit(known, labels);
-  const sharpness = sharpnessOf(known, labels, classes, options.patients, fit);
-  const before = asked.map((rows) => logitsBy(first, rows));
+  const { weights, sharpness } = trustOf(known, labels, classes, options.patients, fit);
+  const before = asked.map((rows) => logitsBy(first, rows, weights));
   let teacher = before;
   let [student, share] = [first, 0];
   for (let round = 0; round < rounds && sharpness !== null; round++) {
@@ -83,10 +91,10 @@ export function fitSemi(
       [...Array.from(labels), ...told],
       Float64Array.of(...own, ...taught),
     );
-    const after = asked.map((rows) => logitsBy(student, rows));
+    const after = asked.map((rows) => logitsBy(student, rows, weights));
     teacher = before.map((z, n) => z.map((value, c) => (1 - share) * value + share * after[n]![c]!));
   }
-  return toModel(space, classes, [
+  return toModel(space, classes, weights, [
     [first, 1 - share],
     [student, share],
   ]);
@@ -142,50 +150,63 @@ function logits({ weights, bias }: Linear, x: Float64Array): Float64Array {
   });
 }
 
-function logitsBy({ maps, spreads }: Committee, sights: readonly Float64Array[]): Float64Array {
-  const out = new Float64Array(maps[0]!.bias.length);
-  maps.forEach((map, m) =>
-    logits(map, sights[m]!).forEach((z, c) => (out[c]! += z / (spreads[m]! * maps.length))),
-  );
+/** What each member says. */
+const saidBy = ({ maps, spreads }: Committee, sights: readonly Float64Array[]): Float64Array[] =>
+  maps.map((map, m) => logits(map, sights[m]!).map((z) => z / spreads[m]!));
+
+function weighted(said: readonly Float64Array[], weights: readonly number[]): Float64Array {
+  const out = new Float64Array(said[0]!.length);
+  said.forEach((row, m) => row.forEach((z, c) => (out[c]! += weights[m]! * z)));
   return out;
 }
 
-/** What the committee's logits are multiplied by to be as sure as patients left out justify; null where none can be. */
-function sharpnessOf(
+const logitsBy = (committee: Committee, sights: readonly Float64Array[], weights: readonly number[]) =>
+  weighted(saidBy(committee, sights), weights);
+
+/** How far members and committee can be trusted, by cross-validation over the labelled patients; evenly where there are too few. */
+function trustOf(
   known: readonly (readonly Float64Array[])[],
   labels: ArrayLike<number>,
   classes: number,
   patients: readonly string[] = known.map((_, n) => String(n)),
   fit: (cases: readonly (readonly Float64Array[])[], labels: ArrayLike<number>) => Committee,
-): number | null {
+): Trust {
+  const members = known[0]!.length;
+  const even: Trust = { weights: Array.from({ length: members }, () => 1 / members), sharpness: null };
   const having = Array.from({ length: classes }, () => new Set<string>());
   patients.forEach((patient, n) => having[labels[n]!]!.add(patient));
   const fewest = Math.min(...having.filter((set) => set.size > 0).map((set) => set.size));
-  if (fewest < 2) return null;
+  if (fewest < 2) return even;
   const fold = stratifiedFolds(patients, labels, Math.min(FOLDS, fewest));
-  const out: Float64Array[] = new Array<Float64Array>(known.length);
+  const said: Float64Array[][] = new Array<Float64Array[]>(known.length);
   for (const f of new Set(fold)) {
     const train = [...fold.keys()].filter((n) => fold[n] !== f);
     const told = train.map((n) => labels[n]!);
-    if (new Set(told).size < 2) return null;
+    if (new Set(told).size < 2) return even;
     const committee = fit(
       train.map((n) => known[n]!),
       told,
     );
     fold.forEach((of, n) => {
-      if (of === f) out[n] = logitsBy(committee, known[n]!);
+      if (of === f) said[n] = saidBy(committee, known[n]!);
     });
   }
-  const weights = balancedWeights(labels, classes);
-  let [best, least] = [1, Infinity];
-  for (let e = -2; e <= 2.5; e += 0.25) {
-    const loss = out.reduce((sum, z, n) => {
-      const p = softmax(z, Math.exp(-e))[labels[n]!]!;
-      return sum - weights[n]! * Math.log(Math.max(p, 1e-9));
-    }, 0);
-    if (loss < least) [best, least] = [Math.exp(e), loss];
-  }
-  return best;
+  const balanced = balancedWeights(labels, classes);
+  const sharpest = (rows: readonly Float64Array[]): number => {
+    let [best, least] = [1, Infinity];
+    for (let e = -2; e <= 2.5; e += 0.25) {
+      const loss = rows.reduce((sum, z, n) => {
+        const p = softmax(z, Math.exp(-e))[labels[n]!]!;
+        return sum - balanced[n]! * Math.log(Math.max(p, 1e-9));
+      }, 0);
+      if (loss < least) [best, least] = [Math.exp(e), loss];
+    }
+    return best;
+  };
+  const own = Array.from({ length: members }, (_, m) => sharpest(said.map((rows) => rows[m]!)));
+  const total = own.reduce((sum, one) => sum + one, 0);
+  const weights = own.map((one) => one / total);
+  return { weights, sharpness: sharpest(said.map((rows) => weighted(rows, weights))) };
 }
 
 /** The class of each answer that passes its class's threshold; -1 for the others. */
@@ -211,6 +232,7 @@ function confident(answers: readonly Float64Array[], classes: number, threshold:
 function toModel(
   space: SemiSpace,
   classes: number,
+  trust: readonly number[],
   parts: readonly (readonly [Committee, number])[],
 ): LogisticModel {
   const { mean, scale } = space;
@@ -218,7 +240,7 @@ function toModel(
   const bias = new Float64Array(classes);
   for (const [{ maps, spreads }, share] of parts)
     maps.forEach((map, m) => {
-      const part = share / (spreads[m]! * maps.length);
+      const part = (share * trust[m]!) / spreads[m]!;
       space.unfold(m, map).forEach((row, c) => {
         const sum = weights[c]!;
         for (let d = 0; d < row.length; d++) sum[d]! += part * row[d]!;
