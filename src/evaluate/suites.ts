@@ -57,10 +57,10 @@ export interface SuiteOptions {
   readonly checkLeakage?: boolean;
 }
 
-/** One patient is asked about, and a head is tuned on the others, which takes two of each class. */
-const FEWEST = 3;
+/** One patient is asked about, another is learnt from. */
+const FEWEST = 2;
 
-/** The target of a field suite: known values that at least three patients have. */
+/** The target of a field suite: known values that at least two patients have. */
 export function fieldTarget(
   suite: FieldSuite,
   series: readonly Series[],
@@ -74,7 +74,7 @@ export function fieldTarget(
   names.sort();
   if (names.length < 2)
     throw new EvaluateError(
-      `evaluate ${suite}: the corpus must have at least two kinds of ${suite} with three patients each, got ` +
+      `evaluate ${suite}: the corpus must have at least two kinds of ${suite} with two patients each, got ` +
         `${names.length} (${names.join(', ') || 'none'}); ingest more`,
     );
   const kept = known.filter((one) => names.includes(one[field]));

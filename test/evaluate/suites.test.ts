@@ -49,7 +49,7 @@ describe('headSuite', () => {
     const series = [...made(6, ['axial', 'sagittal']), ...made(1, ['coronal']), ...made(1, ['unknown'])];
     const { target, notes } = fieldTarget('plane', series);
     expect(target.names).toEqual(['axial', 'sagittal']);
-    expect(notes).toEqual(['2 series of unknown plane', 'coronal: fewer than 3 patients']);
+    expect(notes).toEqual(['2 series of unknown plane', 'coronal: fewer than 2 patients']);
     expect(() => fieldTarget('plane', made(4, ['axial']))).toThrow(/two kinds of plane.*got 1 \(axial\)/);
   });
 });

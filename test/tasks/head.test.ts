@@ -133,6 +133,14 @@ describe('crossPredict', () => {
     expect(predictHead(head, far).probabilities[1]).toBeGreaterThan(0.9);
   });
 
+  it('asks about each of two patients of a class what the other one teaches', () => {
+    const values = [...pairs(20, () => 0), 1, 1, 1, 1];
+    const cases = made(9, values, (label) => [8 * label]);
+    expect(new Set(cases.patients.slice(-4)).size).toBe(2);
+    const target: Target = { kind: 'classes', names: ['a', 'b'], values };
+    expect(crossPredict(cases, target).predictions.map(({ value }) => value)).toEqual(values);
+  });
+
   it('refuses a class with one patient', () => {
     const cases = made(6, [0, 0, 0, 0, 1, 1], () => [0]);
     const target: Target = { kind: 'classes', names: ['a', 'b'], values: [0, 0, 0, 0, 1, 1] };

@@ -1,6 +1,6 @@
 /** Heads on frozen features: how they are tuned and fitted on labelled cases. */
 import { TaskError } from '../error.js';
-import { calibrated, calibrationOf } from './calibrate.js';
+import { calibrated, calibrationOf, type Calibration } from './calibrate.js';
 import { givenFolds, stratifiedFolds } from './folds.js';
 import { balancedWeights, fitLogisticPath } from './logistic.js';
 import {
@@ -35,6 +35,8 @@ export interface Cases {
    * are left out too; a null patient is known to be nobody of the labelled ones.
    */
   readonly unlabelled?: readonly Unlabelled[];
+  /** Whether a class of one patient is learnt without tuning and calibration instead of being refused. */
+  readonly untuned?: boolean;
 }
 
 export interface Unlabelled {
@@ -48,6 +50,8 @@ const PENALTIES = [10, 1, 0.1, 0.01, 1e-3] as const;
 const FIT_TOLERANCE = 1e-4;
 const NEIGHBOURS = [1, 3, 5, 10, 20] as const;
 const INNER_FOLDS = 4;
+/** The penalty and the number of neighbours where there is nobody to tune them on. */
+const UNTUNED = { logistic: 1, knn: 5 } as const;
 
 /**
  * Tunes a head by cross-validation over patients, calibrates it on the cases that each fold did not see, and fits it on
@@ -133,7 +137,9 @@ export function crossFit(
   for (const f of [...new Set(fold)].sort((a, b) => a - b)) {
     if (f < 0) continue;
     const train = indices(fold, (one) => one !== f);
-    heads.set(f, fitHead(subset(cases, train), subTarget(target, train), method, seed + f + 1));
+    // Of a class of two patients one is held out now, and the other is all there is to learn from.
+    const known = { ...subset(cases, train), untuned: true };
+    heads.set(f, fitHead(known, subTarget(target, train), method, seed + f + 1));
   }
   return {
     fold,
@@ -195,11 +201,15 @@ function fitClassifier(
   method: Method,
   seed: number,
 ): Classifier {
+  const prior = priorOf(labels, classes);
+  if (cases.untuned && fewestPatients(cases.patients, labels) < 2) {
+    const [fitted] = rawFits(cases, labels, classes, method, [UNTUNED[method]]);
+    return { ...fitted!, calibration: uncalibrated(prior, method), prior };
+  }
   const fold = innerFolds(cases.patients, labels, seed);
   const settings: readonly number[] = method === 'logistic' ? PENALTIES : NEIGHBOURS;
   const learn = (of: Cases, told: readonly number[]): Raw[] => rawFits(of, told, classes, method, settings);
   const logits = heldOutLogits(cases, labels, classes, fold, learn);
-  const prior = priorOf(labels, classes);
   const weights = balancedWeights(labels, classes);
   let best = 0;
   let least = Infinity;
@@ -216,6 +226,13 @@ function fitClassifier(
   return { ...fitted!, calibration: calibrations[best]!, prior };
 }
 
+/** No more than the classes' shares, which fits with balanced weights leave out (neighbours have them in their votes). */
+function uncalibrated(prior: Float64Array, method: Method): Calibration {
+  const shares = prior.map((p) => (method === 'knn' ? 0 : Math.log(Math.max(p, 1e-9))));
+  const mean = shares.reduce((sum, one) => sum + one, 0) / shares.length;
+  return { temperature: 1, bias: shares.map((one) => one - mean) };
+}
+
 const spaceOf = ({ features, unlabelled, blocks }: Cases): SemiSpace =>
   SemiSpace.of(
     [...features, ...unlabelled!.map((one) => one.features)],
@@ -230,17 +247,17 @@ function fitWithUnlabelled(
   space: SemiSpace,
   seed: number,
 ): Classifier {
-  const fold = innerFolds(cases.patients, labels, seed);
   const teach = ({ features, patients, unlabelled }: Cases, told: readonly number[]): Raw[] => {
     const others = unlabelled!.map((one) => one.features);
     return [{ method: 'logistic', model: fitSemi(features, told, others, classes, { patients, space }) }];
   };
+  const prior = priorOf(labels, classes);
+  const fitted = teach(cases, labels)[0]!;
+  if (cases.untuned && fewestPatients(cases.patients, labels) < 2)
+    return { ...fitted, calibration: uncalibrated(prior, 'logistic'), prior };
+  const fold = innerFolds(cases.patients, labels, seed);
   const [logits] = heldOutLogits(cases, labels, classes, fold, teach);
-  return {
-    ...teach(cases, labels)[0]!,
-    calibration: calibrationOf(logits!, labels),
-    prior: priorOf(labels, classes),
-  };
+  return { ...fitted, calibration: calibrationOf(logits!, labels), prior };
 }
 
 /** logits[fit][case] by fits that did not see the case's fold. */
@@ -285,11 +302,15 @@ function rawFits(
   }).map((model) => ({ method, model }));
 }
 
-/** As many folds as the rarest class has patients for, at most {@link INNER_FOLDS}. */
-function innerFolds(patients: readonly string[], labels: readonly number[], seed: number): Int32Array {
+function fewestPatients(patients: readonly string[], labels: readonly number[]): number {
   const having = new Map<number, Set<string>>();
   labels.forEach((label, n) => having.set(label, (having.get(label) ?? new Set()).add(patients[n]!)));
-  const fewest = Math.min(...[...having.values()].map((set) => set.size));
+  return Math.min(...[...having.values()].map((set) => set.size));
+}
+
+/** As many folds as the rarest class has patients for, at most {@link INNER_FOLDS}. */
+function innerFolds(patients: readonly string[], labels: readonly number[], seed: number): Int32Array {
+  const fewest = fewestPatients(patients, labels);
   if (fewest < 2)
     throw new TaskError(
       `fit: every class must have cases of at least two patients, but one has one; add labels or leave the class out`,
