@@ -1,6 +1,6 @@
 /** One writer at a time: a lock file that outlives no process; in a bucket, a lease. */
 import { randomUUID } from 'node:crypto';
-import { open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { open, readFile, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -45,7 +45,7 @@ export async function lock(
   const until = Date.now() + waitMs;
   held.add(me.token);
   try {
-    for (let attempt = 0; attempt < 3;) {
+    for (let attempt = 0; attempt < 3 || Date.now() < until;) {
       if (await createExclusive(path, JSON.stringify(me)))
         return async () => {
           await rm(path, { force: true });
@@ -61,7 +61,7 @@ export async function lock(
         await wait(POLL_MS);
       } else {
         attempt++;
-        await discard(path, text);
+        await discard(path, text, me);
       }
     }
   } catch (error) {
@@ -125,16 +125,25 @@ async function isAlive(text: string, path: string, me: Holder): Promise<boolean>
   return holder.pid === me.pid ? held.has(holder.token ?? '') : isRunning(holder.pid);
 }
 
-/** Removes a stale lock; if another process replaced it in the meantime, that one's is put back. */
-async function discard(path: string, stale: string): Promise<void> {
-  const aside = `${path}.${process.pid}`;
-  try {
-    await rename(path, aside);
-  } catch {
+/**
+ * Removes a stale lock, unless it was given back in the meantime and is another's by now. Only one process at a time may
+ * do so: of two that saw the same stale lock, the second would remove the one that came after it.
+ */
+async function discard(path: string, stale: string, me: Holder): Promise<void> {
+  const guard = `${path}.takeover`;
+  if (!(await createExclusive(guard, me.token))) {
+    // A process that was killed in here must not keep all others out.
+    const { mtimeMs } = await stat(guard).catch(() => ({ mtimeMs: Infinity }));
+    if (Date.now() - mtimeMs > WRITING_TAKES_MS) await rm(guard, { force: true });
+    else await wait(POLL_MS);
     return;
   }
-  if ((await readFile(aside, 'utf8')) === stale) await rm(aside, { force: true });
-  else await rename(aside, path);
+  try {
+    const now = await readFile(path, 'utf8').catch(() => null);
+    if (now === stale && !(await isAlive(now, path, me))) await rm(path, { force: true });
+  } finally {
+    await rm(guard, { force: true });
+  }
 }
 
 /** Whether a process of this machine runs; one that was killed and not waited for does not. */
