@@ -21,8 +21,6 @@ export interface DecoderConfig {
   readonly labels: number;
   /** Intensities of each voxel: 1 the normalised one, 2 also its rank among the voxels of the body. */
   readonly intensities: 1 | 2;
-  /** Bins of the histogram of the image's intensities by which every level is told the contrast; 0 for none. */
-  readonly bins: number;
   /** Channels at a half, a quarter and an eighth of the voxels' resolution. */
   readonly channels: readonly [number, number, number];
   /** Features of a single voxel, from which labels are told and which clicks compare. */
@@ -36,7 +34,6 @@ export interface DecoderConfig {
 
 export const DECODER = {
   intensities: 2,
-  bins: 24,
   channels: [24, 48, 64],
   voxelFeatures: 24,
   voxelLayers: 1,
@@ -60,8 +57,6 @@ export interface WindowInputs {
   readonly measured: Value;
   /** [B, 3] log2(mm / 2) of the voxels along x, y, z. */
   readonly spacing: Value;
-  /** [B, bins] shares of the image's voxels by intensity; null where the decoder has no bins. */
-  readonly histogram: Value | null;
   /** [B, N, D] */
   readonly tokens: Value;
   /** [B, N, 3] centres in RAS+ mm about the mean of the tokens. */
@@ -82,7 +77,7 @@ export interface Decoded {
 /** Declares the inputs of a decoder but for the tokens, named `window.…`. */
 export function windowInputs(
   graph: Graph,
-  { intensities, bins }: Pick<DecoderConfig, 'intensities' | 'bins'>,
+  { intensities }: Pick<DecoderConfig, 'intensities'>,
   rows: number,
   [d, h, w]: readonly [number, number, number],
   count: number,
@@ -92,7 +87,6 @@ export function windowInputs(
     voxels: input('voxels', [rows, 8 * intensities, d, h, w]),
     measured: input('measured', [rows, 1, d, h, w]),
     spacing: input('spacing', [rows, 3]),
-    histogram: bins > 0 ? input('histogram', [rows, bins]) : null,
     positions: input('positions', [rows, count, 3]),
     read: input('read', [rows, (d * h * w) / 64, count]),
   };
@@ -102,66 +96,36 @@ export function windowInputs(
  * Labels of voxels. A U-Net (Ronneberger et al. 2015) whose finest
  * level is a block of 2³ voxels, so that no convolution runs at full resolution; at its bottom it meets the tokens,
  * interpolated between their centres. The tokens bring what a window cannot see: the rest of the image and the place in it.
- * The histogram of the image's intensities scales and shifts the channels of every level (FiLM, Perez et al. 2018), as the
- * same intensity is another tissue in another contrast.
  */
 export function segmentDecoder(scope: Scope, config: DecoderConfig, input: WindowInputs): Decoded {
   const [b, , d, h, w] = input.voxels.shape as [number, number, number, number, number];
   const [c1, c2, c3] = config.channels;
   const spacing = expand(reshape(input.spacing, [b, 3, 1, 1, 1]), [b, 3, d, h, w]);
   const told = tokenNeck(scope.child('tokens'), config, input);
-  const { histogram } = input;
-  const hidden =
-    histogram && gelu(linear(scope.child('contrast'), histogram, CONTRAST_WIDTH, { init: { normal: 0.5 } }));
-  const block = (name: string, x: Value, size: number): Value =>
-    convolved(scope.child(name), x, size, hidden);
 
   const seen = concat([input.voxels, input.measured, spacing], 1); // [B, 8 intensities + 4, d, h, w]
-  const half = block('half2', block('half1', seen, c1), c1);
-  const quarter = block('quarter', halved(scope.child('down1'), half, c2), c2);
+  const half = block(scope.child('half2'), block(scope.child('half1'), seen, c1), c1);
+  const quarter = block(scope.child('quarter'), halved(scope.child('down1'), half, c2), c2);
   const places = transpose(matmul(input.read, told), [0, 2, 1]); // [B, W, P]
   const place = reshape(places, [b, config.tokenWidth, d / 4, h / 4, w / 4]);
   const bottom = concat([halved(scope.child('down2'), quarter, c3), place], 1);
-  const eighth = block('eighth2', block('eighth1', bottom, c3), c3);
+  const eighth = block(scope.child('eighth2'), block(scope.child('eighth1'), bottom, c3), c3);
   const up2 = concat([quarter, doubled(scope.child('up2'), eighth, c2)], 1);
-  const up1 = concat([half, doubled(scope.child('up1'), block('back2', up2, c2), c1)], 1);
-  const back = block('back1', up1, c1); // [B, c1, d, h, w]
+  const up1 = concat([half, doubled(scope.child('up1'), block(scope.child('back2'), up2, c2), c1)], 1);
+  const back = block(scope.child('back1'), up1, c1); // [B, c1, d, h, w]
 
   const size = config.voxelFeatures;
   // What was measured joins in again: a voxel's own intensity is half of what tells its tissue.
   const blocks = transpose(reshape(concat([back, seen], 1), [b, c1 + seenOf(config), d * h * w]), [0, 2, 1]);
   const voxels = linear(scope.child('voxels'), blocks, 8 * size, { init: he(c1 + seenOf(config)) });
-  let features = gelu(modulated(scope.child('voxels'), reshape(voxels, [b, 8 * d * h * w, size]), hidden));
+  let features = gelu(reshape(voxels, [b, 8 * d * h * w, size]));
   for (let n = 1; n <= config.voxelLayers; n++)
-    features = gelu(
-      modulated(
-        scope.child(`voxels${n}`),
-        linear(scope.child(`voxels${n}`), features, size, { init: he(size) }),
-        hidden,
-      ),
-    );
+    features = gelu(linear(scope.child(`voxels${n}`), features, size, { init: he(size) }));
   return {
     logits: linear(scope.child('labels'), features, config.labels, { init: { normal: 0.2 } }),
     features,
     tokenLogits: linear(scope.child('shares'), told, config.labels),
   };
-}
-
-/** Width of what is made of the histogram. */
-const CONTRAST_WIDTH = 48;
-
-/**
- * Each channel of x [B, c, …] or, where it has three axes, [B, …, c] scaled and shifted by what `hidden` [B, H] says; at the start not at all.
- */
-function modulated(scope: Scope, x: Value, hidden: Value | null): Value {
-  if (hidden === null) return x;
-  const b = x.shape[0]!;
-  const last = x.shape.length === 3;
-  const size = x.shape[last ? 2 : 1]!;
-  const shape = last ? [b, 1, size] : [b, size, ...x.shape.slice(2).map(() => 1)];
-  const say = (name: string): Value =>
-    reshape(linear(scope.child(name), hidden, size, { init: 'zeros' }), shape);
-  return add(mul(x, add(say('gain'), 1)), say('shift'));
 }
 
 const he = (fan: number) => ({ normal: Math.sqrt(2 / fan) });
@@ -178,7 +142,7 @@ function tokenNeck(scope: Scope, { tokenWidth }: DecoderConfig, { tokens, positi
  * 3³ convolution, instance normalisation (Ulyanov et al. 2016: each channel over the places of its window), GELU. As in
  * nnU-Net (Isensee et al. 2021); normalised over the channels of each place instead, it learnt more slowly (docs/results.md).
  */
-function convolved(scope: Scope, x: Value, size: number, hidden: Value | null): Value {
+function block(scope: Scope, x: Value, size: number): Value {
   const [b, from, d, h, w] = x.shape as [number, number, number, number, number];
   const weight = scope.param('weight', [size, from, 3, 3, 3], he(27 * from));
   const rows = reshape(conv3d(x, weight, { pads: [1, 1, 1] }), [b, size, d * h * w]);
@@ -186,7 +150,7 @@ function convolved(scope: Scope, x: Value, size: number, hidden: Value | null): 
   const y = reshape(standardize(rows, ones!, zeros!, 1e-5), [b, size, d, h, w]);
   const vector = (name: string, init: 'ones' | 'zeros'): Value =>
     scope.param(name, [1, size, 1, 1, 1], init, { weightDecay: false });
-  return gelu(modulated(scope, add(mul(y, vector('scale', 'ones')), vector('bias', 'zeros')), hidden));
+  return gelu(add(mul(y, vector('scale', 'ones')), vector('bias', 'zeros')));
 }
 
 /** [B, c, d, h, w] → [B, size, d / 2, h / 2, w / 2] by one linear map of each 2³ places. */

@@ -76,7 +76,7 @@ export async function fitSegment(source: SceneSource, options: FitOptions): Prom
   checkSides(side);
   const { embedDim, samples } = model.config;
   const decoder: DecoderConfig = from
-    ? { ...from.decoder, labels: table.names.length, intensities: DECODER.intensities, bins: DECODER.bins }
+    ? { ...from.decoder, labels: table.names.length, intensities: DECODER.intensities }
     : { ...DECODER, labels: table.names.length, embedDim };
   if (decoder.embedDim !== embedDim)
     throw new TaskError(

@@ -23,8 +23,6 @@ const metadataSchema = z.object({
     labels: count,
     /** Heads from before ranks were shown do not say so. */
     intensities: z.union([z.literal(1), z.literal(2)]).default(1),
-    /** Nor those that were not told the contrast. */
-    bins: z.number().int().min(0).default(0),
     channels: z.tuple([count, count, count]),
     voxelFeatures: count,
     /** Heads from before there were any do not say so. */

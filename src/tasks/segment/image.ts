@@ -50,31 +50,6 @@ export function segmentImage(volume: Volume, { finestMm, isotropic }: Working): 
 export const airLevel = ({ stats: { low, high, threshold } }: Prepared): number =>
   squash((threshold - low) / (high - low));
 
-const histograms = new WeakMap<Float32Array, Float32Array>();
-
-/**
- * [bins] what says the contrast of an image: how its body's normalised intensities, which run from -3 to 3, lie from -1.5 to 3;
- * shares, times the number of bins so that they are about 1. Counted once an image.
- */
-export function histogramOf(
-  image: Pick<SegmentImage, 'values' | 'ranks' | 'weight'>,
-  bins: number,
-): Float32Array {
-  const { values, ranks, weight } = image;
-  const known = histograms.get(values);
-  if (known?.length === bins) return known;
-  const out = new Float32Array(bins);
-  let count = 0;
-  for (let n = 0; n < values.length; n++) {
-    if (ranks[n]! <= 0 || (weight !== null && weight[n] === 0)) continue;
-    out[Math.min(Math.max(Math.floor(((values[n]! + 1.5) / 4.5) * bins), 0), bins - 1)]!++;
-    count++;
-  }
-  for (let n = 0; n < bins; n++) out[n]! *= bins / Math.max(1, count);
-  histograms.set(values, out);
-  return out;
-}
-
 /** Quantiles between which ranks are interpolated. */
 const QUANTILES = 256;
 

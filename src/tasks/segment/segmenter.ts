@@ -192,7 +192,7 @@ export class Segmenter {
   ): Promise<{ logits: Float32Array; features: Float32Array | null } | null> {
     const length = TOKEN_STEP * Math.ceil(read.set.count / TOKEN_STEP);
     const window = [{ image, read, start }];
-    const feeds = windowFeeds(window, side, length, this.head.decoder);
+    const feeds = windowFeeds(window, side, length, this.head.decoder.intensities);
     if (!(feeds['window.read'] as Float32Array).some((w) => w > 0)) return null;
     const program = await this.program(side, length);
     const fetch = wantFeatures ? ['logits', 'features'] : ['logits'];

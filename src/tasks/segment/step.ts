@@ -122,7 +122,7 @@ export function stepFeeds(
       ).map(([name, data]) => [`image.${name}`, data as Float32Array] as const)
     : [['window.tokens', tokenFeed(windows, length, decoder.embedDim)] as const];
   return {
-    ...windowFeeds(windows, side, length, decoder),
+    ...windowFeeds(windows, side, length, decoder.intensities),
     ...Object.fromEntries(encoderFeeds),
     'truth.labels': target,
     'truth.weight': weight,

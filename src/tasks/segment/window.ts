@@ -1,10 +1,10 @@
 /** Windows of an image in the layout that the decoder takes, and back. */
 import type { TypedArray } from '../../graph/index.js';
-import { type DecoderConfig, WINDOW_STEP } from '../../models/segment-decoder.js';
+import { WINDOW_STEP } from '../../models/segment-decoder.js';
 import { spacing } from '../../volume/affine.js';
 import type { TokenSet } from '../../volume/tokens.js';
 import type { Vec3 } from '../../volume/volume.js';
-import { histogramOf, pointOf, type SegmentImage, TokenLattice } from './image.js';
+import { pointOf, type SegmentImage, TokenLattice } from './image.js';
 
 /** Tokens of an image and what the encoder says of them. */
 export interface Read {
@@ -63,7 +63,7 @@ export function windowFeeds(
   windows: readonly Window[],
   side: Vec3,
   length: number,
-  { intensities, bins }: Pick<DecoderConfig, 'intensities' | 'bins'>,
+  intensities: number,
 ): Record<string, TypedArray> {
   const rows = windows.length;
   const [ni, nj, nk] = side;
@@ -74,7 +74,6 @@ export function windowFeeds(
     voxels: new Float32Array(rows * size * intensities),
     measured: new Float32Array(rows * blocks),
     spacing: new Float32Array(rows * 3),
-    ...(bins > 0 && { histogram: new Float32Array(rows * bins) }),
     positions: new Float32Array(rows * length * 3),
     read: new Float32Array(rows * places * length),
   };
@@ -82,7 +81,6 @@ export function windowFeeds(
   windows.forEach(({ image, read, start }, row) => {
     const { weight } = image;
     const channels = [image.values, image.ranks].slice(0, intensities);
-    feeds.histogram?.set(histogramOf(image, bins), row * bins);
     eachInside(image, start, side, (inWindow, inImage) => {
       const at = order[inWindow]!;
       const [block, sub] = [at >> 3, at & 7];

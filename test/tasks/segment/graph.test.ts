@@ -84,7 +84,7 @@ describe('losses agree with MONAI', () => {
 });
 
 interface Reference {
-  readonly sizes: Record<'B' | 'L' | 'D' | 'W' | 'VF' | 'VL' | 'N' | 'G', number> & {
+  readonly sizes: Record<'B' | 'L' | 'D' | 'W' | 'VF' | 'VL' | 'N', number> & {
     channels: [number, number, number];
     blocks: [number, number, number];
   };
@@ -96,11 +96,10 @@ interface Reference {
 
 describe('the decoder', () => {
   const reference = fixture('segment-decoder') as Reference;
-  const { B, L, D, W, VF, VL, N, G, channels, blocks } = reference.sizes;
+  const { B, L, D, W, VF, VL, N, channels, blocks } = reference.sizes;
   const config: DecoderConfig = {
     labels: L,
     intensities: 2,
-    bins: G,
     channels,
     voxelFeatures: VF,
     voxelLayers: VL,
@@ -115,7 +114,7 @@ describe('the decoder', () => {
   const flat = new Float32Array(params.size);
   for (const { name, offset } of params.slices) flat.set(reference.params[name]!.data, offset);
   const feeds = Object.fromEntries(
-    ['voxels', 'measured', 'spacing', 'histogram', 'positions', 'read', 'tokens'].map((name) => [
+    ['voxels', 'measured', 'spacing', 'positions', 'read', 'tokens'].map((name) => [
       `window.${name}`,
       Float32Array.from(reference[name] as number[]),
     ]),

@@ -17,13 +17,7 @@ import { openDevice, type Device } from '../../../src/runtime/index.js';
 import { Blend, finishedNumbers, gaussian, windowStarts } from '../../../src/tasks/segment/blend.js';
 import { heldOutPatients, maskOn, onlyVolume } from '../../../src/tasks/segment/cases.js';
 import { sceneOf } from '../../../src/tasks/segment/fit.js';
-import {
-  histogramOf,
-  ranksOf,
-  resampled,
-  segmentImage,
-  TokenLattice,
-} from '../../../src/tasks/segment/image.js';
+import { ranksOf, resampled, segmentImage, TokenLattice } from '../../../src/tasks/segment/image.js';
 import {
   labelTable,
   mirrored,
@@ -192,7 +186,7 @@ describe('windows', () => {
       },
       null,
     );
-    const feeds = windowFeeds([{ image, read, start }], side, 2, { intensities: 2, bins: 6 });
+    const feeds = windowFeeds([{ image, read, start }], side, 2, 2);
     const order = orderOf(side);
     expect([...order].sort((a, b) => a - b)).toEqual([...order.keys()]);
     const voxels = feeds['window.voxels'] as Float32Array;
@@ -213,10 +207,8 @@ describe('windows', () => {
     });
     expect(count).toBe(5 * 12 * 6);
     expect(voxels.every((v, n) => seen[n % half] === 1 || v === 0)).toBe(true);
-    expect(feeds['window.histogram']).toEqual(histogramOf(image, 6));
-    const plain = windowFeeds([{ image, read, start }], side, 2, { intensities: 1, bins: 0 });
-    expect(plain['window.voxels']).toEqual(voxels.subarray(0, half));
-    expect(plain).not.toHaveProperty('window.histogram');
+    const one = windowFeeds([{ image, read, start }], side, 2, 1)['window.voxels'];
+    expect(one).toEqual(voxels.subarray(0, half));
     const measured = (feeds['window.measured'] as Float32Array).reduce((sum, one) => sum + one, 0);
     expect(measured * 8).toBeCloseTo(count, 4);
     expect([...(feeds['window.spacing'] as Float32Array)]).toEqual([0, 0, 0]);
@@ -296,16 +288,6 @@ describe('windows', () => {
       -1,
     );
     for (let n = 1000; n < 5000; n += 61) expect(Math.abs(bent[n]! - ranks[n]!)).toBeLessThan(1 / 256);
-  });
-
-  it('tell the contrast of an image by the shares of its body, air and what was not measured left out', () => {
-    const values = Float32Array.of(-2, -1.4, -1.4, 0.1, 0.8, 2.9, 2.9, 9);
-    const ranks = Float32Array.of(-0.5, 0.1, 0.1, 0.4, 0.5, 0.9, 0.9, 1);
-    const weight = Float32Array.of(1, 1, 1, 1, 0, 1, 1, 0.5);
-    // Bins of 1.5 from -1.5; 9 counts as the last. Six voxels of body were measured.
-    const expected = [2, 1, 3].map((count) => (3 * count) / 6);
-    expect([...histogramOf({ values, ranks, weight }, 3)]).toEqual(expected);
-    expect([...histogramOf({ values, ranks, weight }, 1)]).toEqual([1]);
   });
 
   it('rank what was measured alone, and nothing but air as air', () => {
