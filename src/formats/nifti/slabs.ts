@@ -1,27 +1,15 @@
 /** A frame of a NIfTI file some slices at a time, so that the image need not fit into memory. */
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import type { Affine, Vec3, VoxelArray } from '../../volume/volume.js';
 import { type ByteSource, existsBytes, openBytes } from '../bytes.js';
 import { clearNonFinite } from '../cells.js';
+import type { ImageSlabs } from '../image-file.js';
 import { voxelsOf } from './datatypes.js';
 import { NiftiError } from './error.js';
 import { readHeader } from './header.js';
 
-export interface NiftiSlabs {
-  readonly shape: Vec3;
-  readonly affine: Affine;
-  readonly slope: number;
-  readonly intercept: number;
-  /** Bytes of one frame as stored. */
-  readonly bytes: number;
-  /**
-   * Slices k0 up to but without k1 in a new array; what is not finite is 0 and marked in `valid`. Slices are read in
-   * rising order: a gzipped file is decompressed on the way and never twice.
-   */
-  readSlices(k0: number, k1: number): Promise<{ data: VoxelArray; valid: Uint8Array | null }>;
-  close(): Promise<void>;
-}
+/** `bytes` are those of the frame as stored. */
+export type NiftiSlabs = ImageSlabs;
 
 const PIECE = 1 << 20;
 /** A NIfTI-2 header is 540 bytes long. */
