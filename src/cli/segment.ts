@@ -25,6 +25,7 @@ interface Options {
   readonly model?: string;
   readonly ensemble: number;
   readonly overlap: number;
+  readonly adapt?: boolean;
   readonly text?: string;
   readonly click?: readonly string[];
   readonly threads?: number;
@@ -51,6 +52,11 @@ export function registerSegment(program: Command): void {
       decimal('--overlap', 0, 0.9),
       0.25,
     )
+    .option(
+      '--adapt',
+      'tell labels once more by how bright each is in this image (default: where the head was taught with label maps)',
+    )
+    .option('--no-adapt', 'do not')
     .option('--text <phrase>', 'only the labels whose names have these words, e.g. "ventricles"')
     .option(
       '--click <points...>',
@@ -93,6 +99,7 @@ async function segment(src: string, options: Options): Promise<void> {
       ensemble: options.ensemble,
       overlap: options.overlap,
       clicks,
+      ...(options.adapt !== undefined && { adapt: options.adapt }),
       ...(only && { only }),
       signal: stop.signal,
       onProgress(done, total) {

@@ -253,6 +253,13 @@ export function squash(v: number): number {
   return x;
 }
 
+/** What {@link squash} makes `value` of, on its scale of -1 to 1 for the 5th to the 95th percentile. */
+export function unsquash(value: number): number {
+  // Float32 rounds the outermost values to ±3, which stand for any beyond.
+  const far = (v: number): number => 1 + 2 * Math.atanh(Math.min((v - 1) / 2, 1 - 1e-6));
+  return value > 1 ? far(value) : value < -1 ? -far(-value) : value;
+}
+
 /** Centres of the grid cells that may hold anatomy: inside the volume's bounds and the asked region. */
 function candidateCells(prepared: Placed, options: TokenizeOptions): Float64Array {
   const { patchMm } = options;

@@ -1,5 +1,5 @@
 /** Overlapping windows put together: weighted sums of probabilities, in as much memory as one layer of windows needs. */
-import type { Vec3 } from '../../volume/volume.js';
+import type { Vec3, Volume } from '../../volume/volume.js';
 import type { SegmentImage } from './image.js';
 
 /** Starts of windows that cover an image, evenly apart, in the order of k, then j, then i. */
@@ -30,7 +30,7 @@ export function gaussian(side: Vec3): Float32Array {
 export class Blend {
   /** Most likely label of each finished voxel. */
   readonly numbers: Uint8Array;
-  /** [voxel, L] probabilities in 255ths where they are needed to interpolate between voxels; else null. */
+  /** [voxel, L] probabilities in 255ths where they are kept: to interpolate between voxels, or to adapt to intensities; else null. */
   readonly probabilities: Uint8Array | null;
   private readonly sums: Float32Array;
   private readonly area: number;
@@ -41,11 +41,12 @@ export class Blend {
     image: Pick<SegmentImage, 'shape' | 'factors'>,
     readonly labels: number,
     side: Vec3,
+    keep = image.factors.some((f) => f !== 1),
   ) {
     const [ni, nj, nk] = image.shape;
     this.area = ni * nj;
     this.numbers = new Uint8Array(this.area * nk);
-    this.probabilities = image.factors.some((f) => f !== 1) ? new Uint8Array(this.area * nk * labels) : null;
+    this.probabilities = keep ? new Uint8Array(this.area * nk * labels) : null;
     this.sums = new Float32Array(this.area * Math.min(side[2], nk) * labels);
   }
 
@@ -88,53 +89,78 @@ export class Blend {
  */
 export function finishedNumbers(
   blend: Blend,
-  { shape, source, factors }: Pick<SegmentImage, 'shape' | 'source' | 'factors'>,
+  {
+    shape,
+    source,
+    factors,
+  }: Pick<SegmentImage, 'shape' | 'factors'> & { readonly source: Pick<Volume, 'shape'> },
 ): Uint8Array {
   blend.advance(shape[2]);
   const { numbers, probabilities, labels } = blend;
   if (probabilities === null) return numbers;
-  const [ni, nj] = shape;
   const out = new Uint8Array(source.shape[0] * source.shape[1] * source.shape[2]);
-  const between = ([0, 1, 2] as const).map((d) =>
-    Array.from({ length: source.shape[d] }, (_, n) => {
-      const at = Math.min(Math.max((n + 0.5) / factors[d] - 0.5, 0), shape[d] - 1);
-      const from = Math.min(Math.floor(at), Math.max(0, shape[d] - 2));
-      return { from, share: at - from, step: shape[d] > 1 ? 1 : 0 };
-    }),
-  ) as [Between[], Between[], Between[]];
+  const between = betweenVoxels({ shape, source, factors });
+  const corners = cornersOf(shape);
   const sum = new Float32Array(labels);
   let n = 0;
   for (const z of between[2])
     for (const y of between[1])
       for (const x of between[0]) {
-        const corner = x.from + ni * (y.from + nj * z.from);
-        const [dx, dy, dz] = [x.step, y.step * ni, z.step * ni * nj];
-        const first = numbers[corner]!;
+        corners.place(x, y, z);
+        const first = numbers[corners.voxels[0]!]!;
         let same = true;
-        for (let c = 1; c < 8 && same; c++)
-          same = numbers[corner + (c & 1) * dx + ((c >> 1) & 1) * dy + (c >> 2) * dz] === first;
-        out[n++] = same ? first : mostLikely(corner, [dx, dy, dz], [x.share, y.share, z.share]);
+        for (let c = 1; c < 8 && same; c++) same = numbers[corners.voxels[c]!] === first;
+        out[n++] = same ? first : mostLikely();
       }
-  function mostLikely(corner: number, step: Vec3, share: Vec3): number {
+  function mostLikely(): number {
     sum.fill(0);
     for (let c = 0; c < 8; c++) {
-      let weight = 1;
-      let at = corner;
-      for (let d = 0; d < 3; d++) {
-        const up = (c >> d) & 1;
-        weight *= up ? share[d as 0] : 1 - share[d as 0];
-        at += up * step[d as 0];
-      }
+      const weight = corners.weights[c]!;
       if (weight === 0) continue;
-      for (let l = 0; l < labels; l++) sum[l]! += weight * probabilities![at * labels + l]!;
+      const at = corners.voxels[c]! * labels;
+      for (let l = 0; l < labels; l++) sum[l]! += weight * probabilities![at + l]!;
     }
     return sum.indexOf(Math.max(...sum));
   }
   return out;
 }
 
+/** Where a voxel of the source lies along one axis of the grid: so far from one voxel towards the next. */
 interface Between {
   readonly from: number;
   readonly share: number;
   readonly step: number;
+}
+
+/** Where the source's voxels lie on the grid, along each axis. */
+export const betweenVoxels = ({
+  shape,
+  source,
+  factors,
+}: Pick<SegmentImage, 'shape' | 'factors'> & { readonly source: Pick<Volume, 'shape'> }) =>
+  ([0, 1, 2] as const).map((d) =>
+    Array.from({ length: source.shape[d] }, (_, n): Between => {
+      const at = Math.min(Math.max((n + 0.5) / factors[d] - 0.5, 0), shape[d] - 1);
+      const from = Math.min(Math.floor(at), Math.max(0, shape[d] - 2));
+      return { from, share: at - from, step: shape[d] > 1 ? 1 : 0 };
+    }),
+  ) as [Between[], Between[], Between[]];
+
+/** The eight voxels of the grid about a place, and their weights in linear interpolation, told anew by each `place`. */
+export function cornersOf([ni, nj]: Vec3) {
+  const voxels = new Int32Array(8);
+  const weights = new Float64Array(8);
+  return {
+    voxels,
+    weights,
+    place(x: Between, y: Between, z: Between): void {
+      const corner = x.from + ni * (y.from + nj * z.from);
+      for (let c = 0; c < 8; c++) {
+        const [up, back, above] = [c & 1, (c >> 1) & 1, c >> 2];
+        voxels[c] = corner + up * x.step + ni * (back * y.step + nj * above * z.step);
+        weights[c] =
+          (up ? x.share : 1 - x.share) * (back ? y.share : 1 - y.share) * (above ? z.share : 1 - z.share);
+      }
+    },
+  };
 }

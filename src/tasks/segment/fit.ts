@@ -151,6 +151,7 @@ export async function fitSegment(source: SceneSource, options: FitOptions): Prom
       maxTokens,
       step: result.step,
       mirrors: source.mirrors,
+      adapts: source.adapts,
       heldOut: null,
       tensors: slicesOf(params, weights, 'segment.'),
       model: { ...tunedModel(model, params, weights), provenance },

@@ -40,6 +40,8 @@ const metadataSchema = z.object({
   isotropic: z.boolean().default(false),
   /** Heads from before it was asked were taught in mirrors. */
   mirrors: z.boolean().default(true),
+  /** Heads from before intensities were adapted to were not measured so. */
+  adapts: z.boolean().default(false),
   /** Mean Dice of each label over images of held-out patients; null where none had it. */
   heldOut: z
     .object({
@@ -64,6 +66,8 @@ export interface SegmentHead {
   readonly step: number;
   /** Whether it was taught in mirrors as well; where a side of the body matters, it was not. */
   readonly mirrors: boolean;
+  /** Whether labels are told once more by the intensities of each image: where they are tissues that differ in these. */
+  readonly adapts: boolean;
   readonly heldOut: z.infer<typeof metadataSchema>['heldOut'];
   /** The weights, named `segment.…`. */
   readonly tensors: ReadonlyMap<string, NamedTensor>;
@@ -74,7 +78,7 @@ export interface SegmentHead {
 /** Writes a head into `folder`, which is made where it is missing. */
 export async function writeSegmentHead(folder: string, head: SegmentHead): Promise<void> {
   const { labels, decoder, side: window, finestMm, isotropic, patchMm, maxTokens } = head;
-  const { step, heldOut, mirrors } = head;
+  const { step, heldOut, mirrors, adapts } = head;
   const { tensors, model } = head;
   const from = (number: number): number[] =>
     [...labels.numberOf].flatMap(([value, of]) => (of === number ? [value] : []));
@@ -90,6 +94,7 @@ export async function writeSegmentHead(folder: string, head: SegmentHead): Promi
     maxTokens,
     step,
     mirrors,
+    adapts,
     heldOut,
   };
   await mkdir(folder, { recursive: true });

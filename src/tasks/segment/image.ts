@@ -7,7 +7,7 @@ import type { Affine, Vec3, Volume } from '../../volume/volume.js';
 
 export interface SegmentImage {
   /** The image in RAS order, on which labels are told. */
-  readonly source: Pick<Volume, 'shape' | 'affine' | 'valid'>;
+  readonly source: Volume;
   /** Voxels of the source that one voxel of the grid takes, along each axis; whole numbers unless the grid is isotropic. */
   readonly factors: Vec3;
   /** The grid that the decoder works on. */

@@ -9,6 +9,7 @@ import { apply, invert } from '../../volume/affine.js';
 import { axisCodes, reorient } from '../../volume/orientation.js';
 import { Prepared } from '../../volume/tokens.js';
 import type { Vec3, Volume } from '../../volume/volume.js';
+import { adaptedNumbers } from './adapt.js';
 import { Blend, finishedNumbers, gaussian, windowStarts } from './blend.js';
 import { clickAdditions, type Click, type PlacedClick, placeClick } from './clicks.js';
 import type { SegmentHead } from './head-file.js';
@@ -23,6 +24,8 @@ export interface SegmentOptions {
   /** Share of a window that it has in common with the next. 0.25 unless said. */
   readonly overlap?: number;
   readonly clicks?: readonly Click[];
+  /** Whether labels are told once more by the intensities of the image, see {@link adaptedNumbers}; as the head says unless said. */
+  readonly adapt?: boolean;
   /** Numbers of the labels to keep; all unless said. */
   readonly only?: readonly number[];
   readonly signal?: AbortSignal;
@@ -96,6 +99,7 @@ export class Segmenter {
   private async numbers(image: SegmentImage, volume: Volume, options: SegmentOptions): Promise<Uint8Array> {
     const { ensemble = 1, overlap = 0.25, clicks = [], signal, onProgress } = options;
     const { decoder } = this.head;
+    const { adapt = this.head.adapts } = options;
     const side = this.head.side.map((n, d) =>
       Math.min(n, WINDOW_STEP * Math.ceil(image.shape[d as 0] / WINDOW_STEP)),
     ) as unknown as Vec3;
@@ -107,7 +111,7 @@ export class Segmenter {
     }
     const order = orderOf(side);
     const weight = gaussian(side);
-    const blend = new Blend(image, decoder.labels, side);
+    const blend = new Blend(image, decoder.labels, side, adapt || undefined);
     const starts = windowStarts(image.shape, side, overlap);
     let done = 0;
     for (const start of starts) {
@@ -121,7 +125,7 @@ export class Segmenter {
       }
       onProgress?.(++done, starts.length);
     }
-    const numbers = finishedNumbers(blend, image);
+    const numbers = adapt ? adaptedNumbers(blend, image) : finishedNumbers(blend, image);
     for (const { click, logits } of placed) {
       // What a person says of a voxel holds there, whatever is made of it elsewhere.
       const [i, j, k] = apply(invert(image.source.affine), click.pointMm).map(Math.round) as unknown as Vec3;

@@ -20,6 +20,8 @@ export interface SceneSource {
   readonly recipe?: Readonly<Record<string, unknown>>;
   /** Whether some images are shown in a mirror, so that a head may look into one as well. */
   readonly mirrors: boolean;
+  /** Whether the labels are tissues of anatomies, each of which has an intensity of its own in an image. */
+  readonly adapts: boolean;
   draw(index: number): { image: Scene['image']; numbers: Uint8Array };
 }
 
@@ -60,6 +62,7 @@ export async function synthesisSource(
     ids,
     anatomies,
     mirrors,
+    adapts: true,
     recipe: { contrasts: options.contrasts, spacingMm: options.spacingMm, ...options.working },
     draw: (index) =>
       synthesize(
@@ -114,6 +117,7 @@ export function pairSource(
   return {
     ids,
     mirrors,
+    adapts: false,
     draw(index) {
       const { volume, numbers } = pairs[caseOf(pairs.length, seed, index)]!;
       const random = new Random(seed, 0x9a1, index);

@@ -42,6 +42,7 @@ const anatomies = [0, 1, 3, 6].map((n) => anatomyOf(toyMap(n), options, `map ${n
 const drawn = new Map<number, ReturnType<SceneSource['draw']>>();
 const source: SceneSource = {
   mirrors: true,
+  adapts: false,
   ids: ['lm-0', 'lm-1', 'lm-3', 'lm-6'],
   draw(index) {
     const n = index % 8;
@@ -103,6 +104,17 @@ describe('a head', () => {
       let same = 0;
       for (let n = 0; n < back.length; n++) same += Number(found.data[n] === back[n]);
       expect(same / found.data.length).toBeGreaterThan(0.999);
+
+      // Told once more by how bright ball and box are here, beside muscle and air that are one label.
+      expect(segmenter.head.adapts).toBe(false);
+      const adapted = diceByLabel(
+        numbers,
+        numbersIn(await segmenter.segment(volume, { adapt: true }), TOY_TABLE),
+        3,
+      );
+      expect(adapted[1], 'ball').toBeGreaterThan(0.8);
+      expect(adapted[2], 'box').toBeGreaterThan(0.7);
+      expect(adapted).not.toEqual(plain);
 
       // A second look: in a mirror.
       const two = await segmenter.segment(volume, { ensemble: 2 });
@@ -262,7 +274,7 @@ describe('a head', () => {
     await cp(join(dir, 'toy'), old, { recursive: true });
     const { tensors, metadata } = await readSafetensors(join(old, SEGMENT_FILE));
     const { decoder, ...rest } = JSON.parse(metadata['precess-segment']!) as { decoder: object };
-    const before = { ...rest, decoder: { ...decoder, voxelLayers: undefined } };
+    const before = { ...rest, adapts: undefined, decoder: { ...decoder, voxelLayers: undefined } };
     await writeSafetensors(
       join(old, SEGMENT_FILE),
       [...tensors.values()].filter(({ name }) => !name.startsWith('segment.voxels1.')),
@@ -270,6 +282,7 @@ describe('a head', () => {
     );
     const read = await readSegmentHead(old);
     expect(read.decoder).toEqual({ ...head.decoder, voxelLayers: 0 });
+    expect(read.adapts).toBe(false);
     const segmenter = await Segmenter.open(read, { threads: 1 });
     await segmenter.close();
   });
