@@ -78,6 +78,9 @@ interface PretrainFlags {
   cutters?: number;
 }
 
+/** On two cores the steps of masked autoencoding alone are too short for views to be cut between them (docs/performance.md). */
+const CUTTERS: Readonly<Record<Pretraining, number>> = { dino: 0, joint: 0, slip: 0, mae: 1 };
+
 /** Each thread opens the corpus for itself. */
 const cutterSource = (dir: string) => ({
   module: new URL('../train/corpus-source.js', import.meta.url).href,
@@ -96,7 +99,7 @@ export function registerTraining(program: Command): void {
     )
     .option(
       '--cutters <n>',
-      'threads that cut views ahead of the step, where one does not keep up: for GPUs (default: 0)',
+      'threads that cut views ahead of the step, where the main one does not keep up (default: 1 for mae, else 0)',
       wholeNumber('--cutters', 0, 256),
     )
     .option('--config <file>', 'JSON file with settings and recipe, see configs/; flags go before it')
@@ -119,7 +122,7 @@ export function registerTraining(program: Command): void {
       await work('pretrain', flags, (options) =>
         pretrain({
           ...options,
-          cutters: { threads: flags.cutters ?? 0, ...cutterSource(flags.corpus) },
+          cutters: { threads: flags.cutters ?? CUTTERS[flags.objective], ...cutterSource(flags.corpus) },
           objective: flags.objective,
           recipe: recipeOf(flags.objective, recipe),
           maeRecipe: maeRecipeOf(maeRecipe),
