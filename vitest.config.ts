@@ -23,7 +23,8 @@ export default defineConfig({
     hookTimeout: 240_000,
     // Native libraries (ONNX Runtime, LanceDB) are safest with a process of their own per file.
     pool: 'forks',
-    maxWorkers: 2,
+    // One more than the machines of CI have cores: some tests wait for other processes.
+    maxWorkers: 3,
     reporters: process.env.CI ? ['default', ['json', { outputFile: '.precess/tests.json' }]] : ['default'],
   },
 });

@@ -200,6 +200,19 @@ describe('precess segment', () => {
     expectFailure(await precess(...args, '--click=999,0,0:ball'), 1, /must lie in the image/);
   });
 
+  it('tells labels once more by intensities where asked to, and not by a head taught with images and masks', async () => {
+    const found: Uint8Array[] = [];
+    for (const asked of [[], ['--no-adapt'], ['--adapt']]) {
+      const out = at(`adapt${asked.join('')}.nii.gz`);
+      // Three steps teach nothing, so a click makes sure that there is a label to tell.
+      const args = ['--out', out, '--threads', '1', '--click=-3,-26,20:ball', ...asked];
+      await json<Document>('segment', image, '--head', at('head'), ...args);
+      found.push(Uint8Array.from((await readNiftiFile(out)).frame(0).data));
+    }
+    expect(found[0]).toEqual(found[1]);
+    expect(found[2]).not.toEqual(found[1]);
+  });
+
   it('writes a DICOM Segmentation of a DICOM series', async () => {
     const out = at('seg.dcm');
     // Three steps teach nothing, so a click makes sure that there is something to write.
