@@ -59,9 +59,10 @@ export async function exhibitsOf(
   volumeOf: (id: string) => Promise<Volume>,
   seed: number,
 ): Promise<Exhibits> {
-  const [{ drawCases, toldOf, worstCases }, { layOut }] = await Promise.all([
+  const [{ drawCases, toldOf, worstCases }, { layOut }, { withPartner }] = await Promise.all([
     import('../evaluate/exhibits.js'),
     import('../evaluate/map.js'),
+    import('../evaluate/retrieval-suites.js'),
   ]);
   const textOf = new Map(question.series.map(({ id, text }) => [id, text]));
   const cases = judged.kind === 'outcomes' ? toldOf(judged) : await kindsOf(question, encoded);
@@ -73,13 +74,20 @@ export async function exhibitsOf(
   const even = kind === 'number' ? kinds.map(() => '') : kinds;
   const truthOf = new Map(cases.map(({ id, truth }) => [id, truth]));
   const saying = (id: string): string => (kind === 'texts' ? textOf : truthOf).get(id)!;
-  const hits = await hitsOf(
-    question,
-    cases,
-    vectors,
-    encoder,
-    drawCases(even, Math.min(QUERIES, cases.length), seed),
-  );
+  // Of images only those ask whose like another patient has, as in the suite's own scores.
+  const asking =
+    question.kind === 'images'
+      ? withPartner(
+          kinds,
+          cases.map(({ patient }) => patient),
+        )
+      : cases.map((_, n) => n);
+  const asked = drawCases(
+    asking.map((n) => even[n]!),
+    Math.min(QUERIES, asking.length),
+    seed,
+  ).map((at) => asking[at]!);
+  const hits = await hitsOf(question, cases, vectors, encoder, asked);
   const draw = pictures(question, volumeOf);
   const queries: Exhibits['queries'][number][] = [];
   for (const { n, found } of hits) {

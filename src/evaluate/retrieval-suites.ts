@@ -37,6 +37,13 @@ export function likeness({ bodyPart, contrast }: Pick<Series, 'bodyPart' | 'cont
   return words.some((word) => word === '' || word === 'unknown') ? null : words.join(' ');
 }
 
+/** Places of those whose like another patient has too: what they ask for can be found. */
+export function withPartner(kinds: readonly string[], patients: readonly string[]): number[] {
+  const patientsOf = new Map<string, Set<string>>();
+  kinds.forEach((kind, n) => patientsOf.set(kind, (patientsOf.get(kind) ?? new Set()).add(patients[n]!)));
+  return kinds.map((_, n) => n).filter((n) => patientsOf.get(kinds[n]!)!.size > 1);
+}
+
 /**
  * Image → image: each series asks for those of other patients. Right are those of the same body part and contrast, which
  * must be known of a series that takes part; series whose like no other patient has are found among, but do not ask.
@@ -52,11 +59,10 @@ export function imageRetrievalSuite(
   const known = series.map((_, n) => n).filter((n) => likeness(series[n]!) !== null);
   const of = known.map((n) => series[n]!);
   const kinds = of.map((one) => likeness(one)!);
-  const patientsOf = new Map<string, Set<string>>();
-  of.forEach(({ patientId }, n) =>
-    patientsOf.set(kinds[n]!, (patientsOf.get(kinds[n]!) ?? new Set()).add(patientId)),
+  const asking = withPartner(
+    kinds,
+    of.map(({ patientId }) => patientId),
   );
-  const asking = of.map((_, n) => n).filter((n) => patientsOf.get(kinds[n]!)!.size > 1);
   if (asking.length === 0)
     throw new EvaluateError(
       `evaluate image-retrieval: two patients must have series of the same body part and contrast, but none of ` +

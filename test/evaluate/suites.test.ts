@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Series } from '../../src/corpus/series.js';
+import { withPartner } from '../../src/evaluate/retrieval-suites.js';
 import { fieldTarget, headSuite, imageRetrievalSuite, retrievalSuite } from '../../src/evaluate/suites.js';
 import type { Features } from '../../src/models/encoder.js';
 import { Random } from '../../src/volume/random.js';
@@ -120,6 +121,12 @@ describe('imageRetrievalSuite', () => {
     expect(Math.abs(value - chance)).toBeLessThan(0.2);
     expect(ci95[0]).toBeLessThan(value);
     expect(ci95[1]).toBeGreaterThan(value);
+  });
+
+  it('lets those ask whose like another patient has', () => {
+    const kinds = ['brain T1w', 'brain T1w', 'brain MRA', 'brain MRA', 'knee T1w'];
+    expect(withPartner(kinds, ['a', 'b', 'a', 'a', 'c'])).toEqual([0, 1]);
+    expect(withPartner([], [])).toEqual([]);
   });
 
   it('leaves out what is not known, does not ask with what one patient alone has, and says so', () => {
