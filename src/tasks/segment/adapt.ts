@@ -172,11 +172,13 @@ function fitted(probabilities: Uint8Array, count: number, image: SegmentImage): 
         next[entry]! += front[l]! - (0.5 * (y - mean[l]!) ** 2) / variance[l]!;
         if (next[entry]! > top) top = next[entry]!;
       }
-      // None of its labels is shown by the image: as the head said.
-      if (top === -Infinity) next.fill(0, from, to);
+      // The image shows none of its labels: as the head said.
+      if (top === -Infinity) {
+        next.set(prior.subarray(from, to), from);
+        top = 0;
+      }
       let sum = 0;
-      for (let entry = from; entry < to; entry++)
-        sum += next[entry] = Math.exp(next[entry]! - Math.max(top, -Number.MAX_VALUE));
+      for (let entry = from; entry < to; entry++) sum += next[entry] = Math.exp(next[entry]! - top);
       // The background is many tissues: it says nothing of the field.
       let [sure, said] = [0, 0];
       for (let entry = from; entry < to; entry++) {
@@ -292,6 +294,7 @@ function onSource(fit: Fit, count: number, image: SegmentImage): Uint8Array {
       const log = read[l]! + front[l]! - (0.5 * (y - mean[l]!) ** 2) / variance[l]!;
       if (log > top) [best, top] = [l, log];
     }
+    if (top === -Infinity) best = read.indexOf(Math.max(...read));
     out[n] = best;
   });
   return out;

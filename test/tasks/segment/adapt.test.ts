@@ -116,6 +116,13 @@ describe('labels adapted to intensities', () => {
     const nothing = new Blend(image, LABELS, image.shape, true);
     eachVoxel(SHAPE, (n) => nothing.add(n, 0, Float32Array.of(1, 0, 0, 0)));
     expect(adaptedNumbers(nothing, image).every((label) => label === 0)).toBe(true);
+
+    // Less than a voxel in all says nothing of brightness.
+    const little = new Blend(image, LABELS, image.shape, true);
+    eachVoxel(SHAPE, (n) =>
+      little.add(n, 0, Float32Array.of(...(n === 77 ? [0.2, 0.8, 0, 0] : [1, 0, 0, 0]))),
+    );
+    expect([...adaptedNumbers(little, image).entries()].filter(([, label]) => label > 0)).toEqual([[77, 1]]);
   });
 });
 
