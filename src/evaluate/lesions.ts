@@ -1,5 +1,6 @@
 /** Lesions found in detection maps, scored as PI-CAI does: average precision of lesions, AUROC of cases, and their mean. */
 import type { Vec3 } from '../volume/volume.js';
+import { components } from './components.js';
 import { EvaluateError } from './error.js';
 import { auroc } from './ranking.js';
 
@@ -87,30 +88,6 @@ export function picaiScore(cases: readonly DetectionCase[]): { ap: number; auroc
   );
   const area = auroc(labels, highest);
   return { ap, auroc: area, score: (ap + area) / 2 };
-}
-
-/** Voxels of each 26-connected component of what is not 0, ascending. */
-function components(map: ArrayLike<number>, [ni, nj, nk]: Vec3): number[][] {
-  const seen = new Uint8Array(map.length);
-  const all: number[][] = [];
-  for (let start = 0; start < map.length; start++) {
-    if (seen[start] === 1 || map[start] === 0) continue;
-    const component = [start];
-    seen[start] = 1;
-    for (const voxel of component) {
-      const [i, j, k] = [voxel % ni, Math.floor(voxel / ni) % nj, Math.floor(voxel / (ni * nj))];
-      for (let c = Math.max(0, k - 1); c <= Math.min(nk - 1, k + 1); c++)
-        for (let b = Math.max(0, j - 1); b <= Math.min(nj - 1, j + 1); b++)
-          for (let a = Math.max(0, i - 1); a <= Math.min(ni - 1, i + 1); a++) {
-            const next = a + ni * (b + nj * c);
-            if (seen[next] === 1 || map[next] === 0) continue;
-            seen[next] = 1;
-            component.push(next);
-          }
-    }
-    all.push(component);
-  }
-  return all;
 }
 
 function confidenceOf(candidate: readonly number[], detections: ArrayLike<number>): number {

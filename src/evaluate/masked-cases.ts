@@ -55,13 +55,14 @@ export function channelOf(
 
 /** A case of a public set: a map of values, or a mask for each label, of which later names hide earlier ones. */
 export function publicCase(
-  { patientId, images, mask, labels }: SegmentationCase,
+  { patientId, images, mask, labels, lesions }: SegmentationCase,
   channel: string,
   names: readonly string[],
 ): MaskedCase {
   const image = images[channel]!;
   return {
     patientId,
+    ...(lesions && { lesions }),
     image: () => onlyVolume(image, DOING),
     masked: async (volume) => {
       const known = new Set(Object.keys(labels).map((name) => names.indexOf(name)));

@@ -5,6 +5,7 @@ import { spacing } from '../volume/affine.js';
 import type { Volume } from '../volume/volume.js';
 import { EvaluateError } from './error.js';
 import { bootstrap, type Measured } from './intervals.js';
+import { lesionWise, type LesionRule, type LesionScores } from './lesion-wise.js';
 import { dice, hausdorff95, surfaceDistances, type MaskPair } from './overlap.js';
 import type { Matched, Structure } from './structures.js';
 import { surfaceDice } from './surfels.js';
@@ -15,6 +16,8 @@ export interface MaskedCase {
   readonly image: () => Promise<Volume>;
   /** In the image's RAS order the number of each voxel's label, and the labels that the mask would show. */
   readonly masked: (image: Volume) => Promise<Masked>;
+  /** Where regions are scored lesion by lesion as well: by which rule. */
+  readonly lesions?: LesionRule;
 }
 
 export interface Masked {
@@ -26,12 +29,16 @@ export interface Masked {
 }
 
 const SCORES = ['dice', 'nsd', 'hd95'] as const;
+const LESION_SCORES = ['lesionDice', 'lesionHd95'] as const;
 export type OverlapScores = Readonly<Record<(typeof SCORES)[number], number>>;
+type Score = (typeof SCORES | typeof LESION_SCORES)[number];
 
 /** The scores of one image by structure; null where neither mask nor head has it, or nobody looked for it. */
 export interface CaseScores {
   readonly patientId: string;
   readonly scores: readonly (OverlapScores | null)[];
+  /** Of the regions alone, lesion by lesion; null where nobody asks. */
+  readonly lesions: readonly (LesionScores | null)[];
 }
 
 export interface SuiteSettings {
@@ -70,17 +77,20 @@ export async function scoreCases(
   const segmenter = await Segmenter.open(head, threads === undefined ? {} : { threads });
   const rows: CaseScores[] = [];
   try {
-    for (const { patientId, image, masked } of cases) {
+    for (const { patientId, image, masked, lesions: rule } of cases) {
       const { volume, numbers, known } = await masked(await image());
       const found = await segmenter.segment(volume, signal ? { signal } : {});
       if (signal?.aborted) break;
       const predicted = numbersIn(found, head.labels);
+      const isKnown = ({ truth }: Structure): boolean => !known || truth.every((n) => known.has(n));
+      const maps = { truth: numbers, predicted, volume };
       const scores = [...labels, ...regions].map((structure) =>
-        known && !structure.truth.every((n) => known.has(n))
-          ? null
-          : compare(structure, { truth: numbers, predicted, volume }, toleranceMm),
+        isKnown(structure) ? overlapScores(pairOf(structure, maps), toleranceMm) : null,
       );
-      rows.push({ patientId, scores });
+      const lesions = regions.map((structure) =>
+        rule && isKnown(structure) ? lesionWise(pairOf(structure, maps), rule) : null,
+      );
+      rows.push({ patientId, scores, lesions });
       onProgress?.(rows.length);
     }
   } finally {
@@ -89,23 +99,19 @@ export async function scoreCases(
   return rows;
 }
 
-function compare(
+function pairOf(
   { truth, predicted }: Structure,
   maps: { truth: Uint8Array; predicted: Uint8Array; volume: Volume },
-  toleranceMm: number,
-): OverlapScores | null {
+): MaskPair {
   const mask = (map: Uint8Array, numbers: readonly number[]): Uint8Array =>
     map.map((n) => (numbers.includes(n) ? 1 : 0));
   const { shape, affine } = maps.volume;
-  return overlapScores(
-    {
-      truth: mask(maps.truth, truth),
-      predicted: mask(maps.predicted, predicted),
-      shape,
-      spacingMm: spacing(affine),
-    },
-    toleranceMm,
-  );
+  return {
+    truth: mask(maps.truth, truth),
+    predicted: mask(maps.predicted, predicted),
+    shape,
+    spacingMm: spacing(affine),
+  };
 }
 
 /**
@@ -135,15 +141,19 @@ export function overlapMetrics(
   options: { readonly rounds?: number; readonly seed?: number } = {},
 ): Record<string, Measured> {
   const metrics: Record<string, Measured> = {};
-  const measure = (name: string, kind: (typeof SCORES)[number], structures: readonly number[]): void => {
-    const having = rows.filter(({ scores }) => structures.some((s) => scores[s] !== null));
+  const scoreOf = (row: CaseScores, kind: Score, structure: number): number | undefined =>
+    kind === 'lesionDice' || kind === 'lesionHd95'
+      ? row.lesions[structure - labels.length]?.[kind]
+      : row.scores[structure]?.[kind];
+  const measure = (name: string, kind: Score, structures: readonly number[]): void => {
+    const having = rows.filter((row) => structures.some((s) => scoreOf(row, kind, s) !== undefined));
     if (having.length === 0) return;
     metrics[name] = bootstrap(
       having.map(({ patientId }) => patientId),
       (drawn) =>
         mean(
           structures.flatMap((s) => {
-            const values = drawn.flatMap((n) => having[n]!.scores[s]?.[kind] ?? []);
+            const values = drawn.flatMap((n) => scoreOf(having[n]!, kind, s) ?? []);
             return values.length === 0 ? [] : [mean(values)];
           }),
         ),
@@ -152,7 +162,7 @@ export function overlapMetrics(
   };
   for (const kind of SCORES) measure(kind, kind, [...labels.keys()]);
   [...labels, ...regions].forEach(({ name }, s) => {
-    for (const kind of SCORES) measure(`${kind}.${name}`, kind, [s]);
+    for (const kind of [...SCORES, ...LESION_SCORES]) measure(`${kind}.${name}`, kind, [s]);
   });
   return metrics;
 }

@@ -125,11 +125,14 @@ function neighbourhoods(mask: ArrayLike<number>, [ni, nj, nk]: Vec3): Uint8Array
   return out;
 }
 
-/**
- * The share of both masks' surfaces, by area, that lies within `toleranceMm` of the other's. NaN where both masks are
- * empty, 0 where one is. Distances are between the corners of voxels that a surface passes.
- */
-export function surfaceDice(pair: MaskPair, toleranceMm: number): number {
+/** Elements of a surface: the area of each, and how far the other surface is away, Infinity where there is none. */
+interface Elements {
+  readonly areas: readonly number[];
+  readonly distances: readonly number[];
+}
+
+/** Both surfaces of a pair. Distances are between the corners of voxels that a surface passes. */
+function elementsOf(pair: MaskPair): [truth: Elements, predicted: Elements] {
   const { truth, predicted, shape, spacingMm } = cropped(pair);
   const area = surfelAreas(spacingMm);
   const grid = shape.map((n) => n + 1) as unknown as Vec3;
@@ -141,15 +144,42 @@ export function surfaceDice(pair: MaskPair, toleranceMm: number): number {
       spacingMm,
     ),
   ) as [Float64Array, Float64Array];
+  const elements = (of: Uint8Array, other: Float64Array): Elements => {
+    const places = [...of.keys()].filter((n) => of[n] !== 0 && of[n] !== 255);
+    return { areas: places.map((n) => area[of[n]!]!), distances: places.map((n) => other[n]!) };
+  };
+  return [elements(codes[0], distances[1]), elements(codes[1], distances[0])];
+}
+
+/**
+ * The share of both masks' surfaces, by area, that lies within `toleranceMm` of the other's. NaN where both masks are
+ * empty, 0 where one is.
+ */
+export function surfaceDice(pair: MaskPair, toleranceMm: number): number {
   let [within, total] = [0, 0];
-  for (const [of, other] of [
-    [codes[0], distances[1]],
-    [codes[1], distances[0]],
-  ] as const)
-    for (let n = 0; n < of.length; n++) {
-      if (of[n] === 0 || of[n] === 255) continue;
-      total += area[of[n]!]!;
-      if (other[n]! <= toleranceMm) within += area[of[n]!]!;
-    }
+  for (const { areas, distances } of elementsOf(pair))
+    areas.forEach((area, n) => {
+      total += area;
+      if (distances[n]! <= toleranceMm) within += area;
+    });
   return within / total;
+}
+
+/**
+ * The 95th percentile of the distances from one surface to the other, by area, the larger of both directions: the
+ * robust Hausdorff distance of surface-distance 0.1, with which BraTS measures since 2023. Infinity where a mask is empty.
+ */
+export function surfaceHausdorff95(pair: MaskPair): number {
+  return Math.max(
+    ...elementsOf(pair).map(({ areas, distances }) => {
+      const order = [...distances.keys()].sort((a, b) => distances[a]! - distances[b]!);
+      const total = areas.reduce((sum, area) => sum + area, 0);
+      let sum = 0;
+      for (const n of order) {
+        sum += areas[n]!;
+        if (sum / total >= 0.95) return distances[n]!;
+      }
+      return distances[order.at(-1) ?? -1] ?? Infinity;
+    }),
+  );
 }

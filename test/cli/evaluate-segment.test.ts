@@ -198,10 +198,18 @@ describe('precess evaluate of public sets with masks', () => {
     // The head knows no oedema: the whole tumour cannot be put together, its core can.
     expect(Object.keys(document.metrics)).toEqual([
       ...['dice', 'nsd', 'hd95'],
-      ...['necrotic core', 'enhancing tumour', 'TC', 'ET'].flatMap((name) =>
+      ...['necrotic core', 'enhancing tumour'].flatMap((name) =>
         ['dice', 'nsd', 'hd95'].map((kind) => `${kind}.${name}`),
       ),
+      // Regions lesion by lesion, as BraTS does since 2023.
+      ...['TC', 'ET'].flatMap((name) =>
+        ['dice', 'nsd', 'hd95', 'lesionDice', 'lesionHd95'].map((kind) => `${kind}.${name}`),
+      ),
     ]);
+    // Every image has one such lesion, so that false alarms and voxels apart alone can part the two.
+    const [whole, each] = ['dice.ET', 'lesionDice.ET'].map((name) => document.metrics[name]!.value);
+    expect(each).toBeGreaterThan(0);
+    expect(each).toBeLessThanOrEqual(whole! + 0.05);
     expect(document.metrics['dice.ET']).toEqual(document.metrics['dice.enhancing tumour']);
     expect(document.metrics['dice.TC']!.value).toBeGreaterThan(0.2);
 

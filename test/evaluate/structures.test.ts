@@ -66,6 +66,7 @@ describe('overlapScores', () => {
     const row = (patientId: string, ...dices: (number | null)[]): CaseScores => ({
       patientId,
       scores: dices.map((one) => (one === null ? null : score(one))),
+      lesions: [],
     });
     const labels = ['a', 'b', 'c'].map((name, n) => ({ name, truth: [n], predicted: [n] }));
     const rows = [row('p', 0.5, 0.9, null), row('p', 0.7, null, null), row('q', 0.9, null, null)];
@@ -78,5 +79,23 @@ describe('overlapScores', () => {
     // Resamples of two patients: both images of p, or q alone, or each.
     expect(metrics['dice.a']!.ci95[0]).toBeCloseTo(0.6, 12);
     expect(metrics['dice.a']!.ci95[1]).toBeCloseTo(0.9, 12);
+  });
+
+  it('are averaged lesion by lesion where images are scored so, those without a lesion among them', () => {
+    const row = (patientId: string, lesionDice: number | null): CaseScores => ({
+      patientId,
+      scores: [null],
+      lesions: [
+        lesionDice === null
+          ? null
+          : { lesionDice, lesionHd95: 374 * (1 - lesionDice), found: 0, missed: 0, alarms: 0 },
+      ],
+    });
+    const regions = [{ name: 'WT', truth: [1], predicted: [1] }];
+    const rows = [row('p', 1), row('q', 0.5), row('r', null)];
+    const metrics = overlapMetrics(rows, { labels: [], regions }, { rounds: 100 });
+    expect(Object.keys(metrics)).toEqual(['lesionDice.WT', 'lesionHd95.WT']);
+    expect(metrics['lesionDice.WT']).toMatchObject({ value: 0.75, n: 2, cases: 2 });
+    expect(metrics['lesionHd95.WT']!.value).toBeCloseTo(374 / 4, 9);
   });
 });

@@ -1,4 +1,5 @@
 /** Public data sets as they are published: from a user's own download to cases with labels or masks. */
+import type { LesionRule } from '../lesion-wise.js';
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
@@ -46,6 +47,8 @@ export interface SegmentationCase {
   /** Value in the label map (1 in a binary mask) by name. */
   readonly labels: Readonly<Record<string, number>>;
   readonly split: 'train' | 'validation' | 'test' | null;
+  /** Where the regions are scored lesion by lesion as well: by which rule. */
+  readonly lesions?: LesionRule;
 }
 
 interface Described extends Published {

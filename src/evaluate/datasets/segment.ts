@@ -1,6 +1,7 @@
 /** Public sets with masks: brain tumours, the heart, the whole body. */
 import { basename, dirname, join } from 'node:path';
 import { filesIn, found, named, tableIn, type SegmentationCase, type SegmentDataset } from './dataset.js';
+import { BRATS_LESIONS } from '../lesion-wise.js';
 import { published } from './published.js';
 
 /** Where a publication measures no surfaces. */
@@ -44,7 +45,17 @@ export const brats: SegmentDataset = {
       const patient = /^(BraTS-\w+-\d+)-\d+$/.exec(id)?.[1] ?? id;
       // Enhancing tumour is 4 until 2021 and 3 since.
       const labels = { 'necrotic core': 1, oedema: 2, 'enhancing tumour': id.startsWith('BraTS-') ? 3 : 4 };
-      return [{ ...named(id, patient), images, mask: join(dir, file), labels, split: null }];
+      const lesions = BRATS_LESIONS[/^BraTS-([A-Z]+)-/.exec(id)?.[1] ?? ''];
+      return [
+        {
+          ...named(id, patient),
+          images,
+          mask: join(dir, file),
+          labels,
+          split: null,
+          ...(lesions && { lesions }),
+        },
+      ];
     });
     return found(cases, dir, 'CASE/CASE-{t1n,t1c,t2w,t2f,seg}.nii.gz');
   },

@@ -1,0 +1,104 @@
+/**
+ * Overlap lesion by lesion, as BraTS counts since 2023 (Saluja et al., rachitsaluja/BraTS-2023-Metrics): a head that
+ * finds one large tumour and misses three small ones has found one of four.
+ */
+import type { Vec3 } from '../volume/volume.js';
+import { components } from './components.js';
+import { EvaluateError } from './error.js';
+import { dice, type MaskPair } from './overlap.js';
+import { surfaceHausdorff95 } from './surfels.js';
+
+export interface LesionRule {
+  /** How often lesions are grown by a voxel: what touches then is one lesion, and what reaches into it has found it. */
+  readonly grow: number;
+  /** Lesions of no more than this are not asked for; nor is what finds them an alarm. */
+  readonly smallestMm3: number;
+}
+
+/** By the challenge that a case is named after ("BraTS-GLI-00000-000"). */
+export const BRATS_LESIONS: Readonly<Record<string, LesionRule>> = {
+  GLI: { grow: 3, smallestMm3: 50 },
+  SSA: { grow: 3, smallestMm3: 50 },
+  PED: { grow: 3, smallestMm3: 50 },
+  MEN: { grow: 1, smallestMm3: 50 },
+  MET: { grow: 1, smallestMm3: 2 },
+};
+
+/** What a lesion that was missed and a false alarm count, mm: a millimetre more than the diagonal of BraTS's grid. */
+export const MISSED_MM = 374;
+
+export interface LesionScores {
+  /** Mean over lesions and false alarms, of which the latter have 0. */
+  readonly lesionDice: number;
+  /** The same of the 95th percentiles of surface distances, by area, mm; a false alarm counts {@link MISSED_MM}. */
+  readonly lesionHd95: number;
+  readonly found: number;
+  readonly missed: number;
+  readonly alarms: number;
+}
+
+/**
+ * @returns of a case without lesions and alarms 1 and 0 mm, as BraTS says.
+ * @throws EvaluateError for masks of another shape than said.
+ */
+export function lesionWise(pair: MaskPair, { grow, smallestMm3 }: LesionRule): LesionScores {
+  const { truth, predicted, shape, spacingMm } = pair;
+  const voxels = shape[0] * shape[1] * shape[2];
+  if (truth.length !== voxels || predicted.length !== voxels)
+    throw new EvaluateError(
+      `lesions: both masks must have ${voxels} voxels (${shape.join('×')}), got ${truth.length} and ${predicted.length}`,
+    );
+  const voxelMm3 = spacingMm[0] * spacingMm[1] * spacingMm[2];
+  const candidates = components(predicted, shape);
+  const taken = new Set<number>();
+  const candidateOf = new Int32Array(truth.length).fill(-1);
+  candidates.forEach((voxels, c) => voxels.forEach((voxel) => (candidateOf[voxel] = c)));
+  let [overlap, distance, found, missed] = [0, 0, 0, 0];
+  for (const grown of components(grownBy(truth, shape, grow), shape)) {
+    const lesion = grown.filter((voxel) => truth[voxel]);
+    const finding = new Set(grown.map((voxel) => candidateOf[voxel]!).filter((c) => c >= 0));
+    finding.forEach((c) => taken.add(c));
+    if (lesion.length * voxelMm3 <= smallestMm3) continue;
+    if (finding.size > 0) found++;
+    else missed++;
+    const own = { truth: new Uint8Array(truth.length), predicted: new Uint8Array(truth.length) };
+    for (const voxel of lesion) own.truth[voxel] = 1;
+    for (const c of finding) for (const voxel of candidates[c]!) own.predicted[voxel] = 1;
+    overlap += dice(own);
+    const hd95 = surfaceHausdorff95({ ...own, shape, spacingMm });
+    distance += hd95 === Infinity ? MISSED_MM : hd95;
+  }
+  const alarms = candidates.length - taken.size;
+  const count = found + missed + alarms;
+  return {
+    lesionDice: count === 0 ? 1 : overlap / count,
+    lesionHd95: count === 0 ? 0 : (distance + MISSED_MM * alarms) / count,
+    found,
+    missed,
+    alarms,
+  };
+}
+
+/** A mask grown `times` times into the voxels that share a face or an edge with it. */
+function grownBy(mask: ArrayLike<number>, shape: Vec3, times: number): Uint8Array {
+  const [ni, nj, nk] = shape;
+  let from = Uint8Array.from(mask, (value) => (value ? 1 : 0));
+  for (let time = 0; time < times; time++) {
+    const to = from.slice();
+    for (let k = 0, n = 0; k < nk; k++)
+      for (let j = 0; j < nj; j++)
+        for (let i = 0; i < ni; i++, n++) {
+          if (from[n] === 0) continue;
+          for (let c = -1; c <= 1; c++)
+            for (let b = -1; b <= 1; b++)
+              for (let a = -1; a <= 1; a++) {
+                if (Math.abs(a) + Math.abs(b) + Math.abs(c) > 2) continue;
+                if (i + a < 0 || j + b < 0 || k + c < 0 || i + a >= ni || j + b >= nj || k + c >= nk)
+                  continue;
+                to[n + a + ni * (b + nj * c)] = 1;
+              }
+        }
+    from = to;
+  }
+  return from;
+}
