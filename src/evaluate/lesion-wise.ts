@@ -61,11 +61,10 @@ export function lesionWise(pair: MaskPair, { grow, smallestMm3 }: LesionRule): L
     if (lesion.length * voxelMm3 <= smallestMm3) continue;
     if (finding.size > 0) found++;
     else missed++;
-    const own = { truth: new Uint8Array(truth.length), predicted: new Uint8Array(truth.length) };
-    for (const voxel of lesion) own.truth[voxel] = 1;
-    for (const c of finding) for (const voxel of candidates[c]!) own.predicted[voxel] = 1;
+    const said = [...finding].flatMap((c) => candidates[c]!);
+    const own = { ...boxed(lesion, said, shape), spacingMm };
     overlap += dice(own);
-    const hd95 = surfaceHausdorff95({ ...own, shape, spacingMm });
+    const hd95 = surfaceHausdorff95(own);
     distance += hd95 === Infinity ? MISSED_MM : hd95;
   }
   const alarms = candidates.length - taken.size;
@@ -77,6 +76,39 @@ export function lesionWise(pair: MaskPair, { grow, smallestMm3 }: LesionRule): L
     missed,
     alarms,
   };
+}
+
+/** Two sets of voxels as masks of the box about both: a lesion is small beside the image. */
+function boxed(
+  truth: readonly number[],
+  predicted: readonly number[],
+  [ni, nj]: Vec3,
+): Pick<MaskPair, 'truth' | 'predicted' | 'shape'> {
+  const placeOf = (voxel: number): Vec3 => [
+    voxel % ni,
+    Math.floor(voxel / ni) % nj,
+    Math.floor(voxel / (ni * nj)),
+  ];
+  const [low, high] = [
+    [Infinity, Infinity, Infinity],
+    [0, 0, 0],
+  ];
+  for (const voxels of [truth, predicted])
+    for (const voxel of voxels)
+      placeOf(voxel).forEach((at, d) => {
+        low[d] = Math.min(low[d]!, at);
+        high[d] = Math.max(high[d]!, at);
+      });
+  const shape = high.map((to, d) => to - low[d]! + 1) as unknown as Vec3;
+  const mask = (voxels: readonly number[]): Uint8Array => {
+    const out = new Uint8Array(shape[0] * shape[1] * shape[2]);
+    for (const voxel of voxels) {
+      const [i, j, k] = placeOf(voxel).map((at, d) => at - low[d]!) as unknown as Vec3;
+      out[i + shape[0] * (j + shape[1] * k)] = 1;
+    }
+    return out;
+  };
+  return { truth: mask(truth), predicted: mask(predicted), shape };
 }
 
 /** A mask grown `times` times into the voxels that share a face or an edge with it. */
