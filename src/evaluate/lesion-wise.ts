@@ -1,5 +1,5 @@
 /**
- * Overlap lesion by lesion, as BraTS counts since 2023 (Saluja et al., rachitsaluja/BraTS-2023-Metrics): a head that
+ * Overlap lesion by lesion, as BraTS counts since 2023 (rachitsaluja/BraTS-2023-Metrics): a head that
  * finds one large tumour and misses three small ones has found one of four.
  */
 import type { Vec3 } from '../volume/volume.js';
@@ -52,7 +52,7 @@ export function lesionWise(pair: MaskPair, { grow, smallestMm3 }: LesionRule): L
   const candidates = components(predicted, shape);
   const taken = new Set<number>();
   const candidateOf = new Int32Array(truth.length).fill(-1);
-  candidates.forEach((voxels, c) => voxels.forEach((voxel) => (candidateOf[voxel] = c)));
+  candidates.forEach((own, c) => own.forEach((voxel) => (candidateOf[voxel] = c)));
   let [overlap, distance, found, missed] = [0, 0, 0, 0];
   for (const grown of components(grownBy(truth, shape, grow), shape)) {
     const lesion = grown.filter((voxel) => truth[voxel]);

@@ -145,8 +145,13 @@ function elementsOf(pair: MaskPair): [truth: Elements, predicted: Elements] {
     ),
   ) as [Float64Array, Float64Array];
   const elements = (of: Uint8Array, other: Float64Array): Elements => {
-    const places = [...of.keys()].filter((n) => of[n] !== 0 && of[n] !== 255);
-    return { areas: places.map((n) => area[of[n]!]!), distances: places.map((n) => other[n]!) };
+    const [areas, distances]: [number[], number[]] = [[], []];
+    for (let n = 0; n < of.length; n++) {
+      if (of[n] === 0 || of[n] === 255) continue;
+      areas.push(area[of[n]!]!);
+      distances.push(other[n]!);
+    }
+    return { areas, distances };
   };
   return [elements(codes[0], distances[1]), elements(codes[1], distances[0])];
 }

@@ -16,7 +16,7 @@ import type { SegmentImage } from './image.js';
 
 const ROUNDS = 8;
 /** Voxels that a head calls background more surely than this stay so, and teach nothing. */
-const SURE = 0.995;
+const SURE = 0.99;
 /** Probability of a label of which a head says nothing. */
 const DOUBT = 1e-5;
 /** Least variance of a label, as a share of the median over labels: one that has little room would shrink to a point. */
@@ -111,7 +111,7 @@ function fitted(probabilities: Uint8Array, count: number, image: SegmentImage): 
   let possible = 0;
   for (let voxel = 0; voxel < values.length; voxel++) {
     const at = voxel * count;
-    if (probabilities[at]! > 255 * SURE - 1 || weight?.[voxel] === 0) continue;
+    if (probabilities[at]! > 255 * SURE || weight?.[voxel] === 0) continue;
     rows[voxel] = found.length;
     found.push(voxel);
     for (let l = 0; l < count; l++) possible += Number(probabilities[at + l]! > 0);
