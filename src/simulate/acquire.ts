@@ -179,6 +179,7 @@ function gather(
   const column = (n: 0 | 1 | 2): Vec3 => [affine[0][n], affine[1][n], affine[2][n]];
   const [di, dj, dk] = [column(0), column(1), column(2)];
   const samples = a.samples ?? Math.max(3, Math.min(6, Math.ceil(a.thickness / 1.5)));
+  const within = pixelPoints(samples);
   const tables = sequences.map((s) =>
     Float32Array.from(source.structures, ({ tissue }) => signal(tissue, s, a.tesla) / samples),
   );
@@ -192,12 +193,11 @@ function gather(
   for (let k = 0; k < nk; k++) {
     if (skip.has(k)) continue;
     for (let s = 0; s < samples; s++) {
-      // Across the slice in equal steps; over the pixel by the R2 sequence, so that edges are not jagged.
+      // Across the slice in equal steps.
       const across = (((s + 0.5) / samples - 0.5) * a.thickness) / a.spacing[2];
-      const u = ((s + 0.5) * 0.7548776662) % 1;
-      const v = ((s + 0.5) * 0.5698402909) % 1;
+      const [u, v] = within[s]!;
       const at = (axis: 0 | 1 | 2): number =>
-        affine[axis][3] + (u - 0.5) * di[axis] + (v - 0.5) * dj[axis] + (k + across) * dk[axis];
+        affine[axis][3] + u * di[axis] + v * dj[axis] + (k + across) * dk[axis];
       source.plane([at(0), at(1), at(2)], di, dj, ni, nj);
       for (let j = 0; j < nj; j++) {
         if (!source.line(j)) continue;
@@ -225,6 +225,17 @@ function gather(
   for (const image of images) for (let n = 0; n < image.length; n++) image[n] = Math.abs(image[n]!);
   const pointMm3 = (a.spacing[0] * a.spacing[1] * a.thickness) / samples;
   return { images, seenMm3: counts.map((n) => n * pointMm3) };
+}
+
+/**
+ * Points over a pixel by the R2 sequence (Roberts 2018), so that edges are not jagged, in shares of it about its middle. Their
+ * mean is the middle: an image would else lie a part of a pixel beside its affine.
+ */
+function pixelPoints(count: number): [number, number][] {
+  const steps = [0.7548776662, 0.5698402909];
+  const points = Array.from({ length: count }, (_, s) => steps.map((step) => ((s + 0.5) * step) % 1));
+  const mean = steps.map((_, d) => points.reduce((sum, point) => sum + point[d]!, 0) / count);
+  return points.map(([u, v]) => [u! - mean[0]!, v! - mean[1]!]);
 }
 
 /** The sum of two trilinear noises has a standard deviation of about 0.45: this makes `mottle` its name's worth. */

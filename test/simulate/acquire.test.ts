@@ -5,7 +5,7 @@ import { simulateFromLabels } from '../../src/simulate/label-map.js';
 import { SimulationError } from '../../src/simulate/anatomy.js';
 import { type Tissue, TISSUES } from '../../src/simulate/tissue.js';
 import { inverseOf } from '../../src/volume/sampling.js';
-import type { Vec3, Volume } from '../../src/volume/volume.js';
+import type { Affine, Vec3, Volume } from '../../src/volume/volume.js';
 
 /** No mottle, so that equal tissue is equal signal. */
 const plain = (change: Partial<Tissue>): Tissue => ({ ...TISSUES.muscle, mottle: 0, ...change });
@@ -75,6 +75,43 @@ describe('thick slices', () => {
     const full = simulateFromLabels(map, tissues, { ...SPACE, samples: 24 }).volume;
     expect(at(gapped, 12, 10, 4)).toBe(at(gapped, 12, 10, 3));
     expect(at(full, 12, 10, 4)).toBeGreaterThan(1.05 * at(full, 12, 10, 3));
+  });
+});
+
+describe('an image', () => {
+  it.each([2, 3, 4, 6])('lies where its affine says, of %i points a voxel', (samples) => {
+    // Voxels of half a millimetre.
+    const ball = labels(80, (x, y, z) => Number(Math.hypot(x / 2 - 3.5, y / 2 + 2.5, z / 2 - 1.5) < 12));
+    const fine = ball.affine.map((row, a) => (a < 3 ? row.map((v) => v / 2) : row)) as unknown as Affine;
+    const map = { ...ball, affine: fine };
+    for (const plane of ['axial', 'coronal', 'sagittal'] as const) {
+      // Not a multiple of the map's voxels, so that these are met everywhere in them.
+      const spacing: Vec3 = [1.93, 1.93, 1.93];
+      const acquisition = { ...SPACE, plane, spacing, shape: [25, 25, 25] as Vec3 };
+      const { volume } = simulateFromLabels(map, new Map([[1, plain({})]]), {
+        ...acquisition,
+        thickness: 1.93,
+        samples,
+      });
+      const { data, affine, shape } = volume;
+      const middle = [0, 0, 0];
+      let total = 0;
+      for (let n = 0; n < data.length; n++) {
+        const voxel = [
+          n % shape[0],
+          Math.floor(n / shape[0]) % shape[1],
+          Math.floor(n / (shape[0] * shape[1])),
+        ];
+        total += data[n]!;
+        for (const a of [0, 1, 2] as const)
+          middle[a]! +=
+            data[n]! *
+            (affine[a][0] * voxel[0]! + affine[a][1] * voxel[1]! + affine[a][2] * voxel[2]! + affine[a][3]);
+      }
+      [3.5, -2.5, 1.5].forEach((mm, a) =>
+        expect(Math.abs(middle[a]! / total - mm), plane).toBeLessThan(0.07),
+      );
+    }
   });
 });
 
