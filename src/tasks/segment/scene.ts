@@ -100,8 +100,14 @@ function sharesOf(image: SegmentImage, numbers: Uint8Array, set: TokenSet, label
   return shares;
 }
 
-/** Labels on an image's grid from a map on any grid: that of the nearest voxel, `outside` beyond the map. */
-export function nearestNumbers(
+/** Points along each side of a voxel at which its label is looked up: an even number lies alike about the borders of a map's voxels. */
+const ACROSS = 4;
+
+/**
+ * Labels on an image's grid from a map on any grid: the one that takes most of each voxel, as the voxel's intensity is the mean
+ * over all of it. Where two take as much, the one in its middle. Beyond the map is background.
+ */
+export function majorityNumbers(
   { shape, affine }: Pick<SegmentImage, 'shape' | 'affine'>,
   map: Pick<Volume, 'shape' | 'affine'>,
   numbers: Uint8Array,
@@ -110,14 +116,33 @@ export function nearestNumbers(
   const [ni, nj, nk] = shape;
   const [si, sj, sk] = map.shape;
   const out = new Uint8Array(ni * nj * nk);
+  const labelAt = (u: number, v: number, w: number): number => {
+    const [x, y, z] = [Math.round(u), Math.round(v), Math.round(w)];
+    return x < 0 || y < 0 || z < 0 || x >= si || y >= sj || z >= sk ? 0 : numbers[x + si * (y + sj * z)]!;
+  };
+  // Where the points lie about a voxel's middle, in voxels of the map.
+  const offset = (n: number): number => (n + 0.5) / ACROSS - 0.5;
+  const points = Array.from({ length: ACROSS ** 3 }, (_, n) => {
+    const [i, j, k] = [n % ACROSS, Math.floor(n / ACROSS) % ACROSS, Math.floor(n / ACROSS ** 2)].map(offset);
+    return [0, 1, 2].map((d) => m[d as 0][0] * i! + m[d as 0][1] * j! + m[d as 0][2] * k!);
+  });
+  const [du, dv, dw] = [0, 1, 2].map((d) => Float64Array.from(points, (point) => point[d]!)) as [
+    Float64Array,
+    Float64Array,
+    Float64Array,
+  ];
+  const votes = new Uint8Array(numbers.reduce((most, one) => Math.max(most, one), 0) + 1);
   for (let k = 0, n = 0; k < nk; k++)
     for (let j = 0; j < nj; j++)
       for (let i = 0; i < ni; i++, n++) {
-        const u = Math.round(m[0][0] * i + m[0][1] * j + m[0][2] * k + m[0][3]);
-        const v = Math.round(m[1][0] * i + m[1][1] * j + m[1][2] * k + m[1][3]);
-        const w = Math.round(m[2][0] * i + m[2][1] * j + m[2][2] * k + m[2][3]);
-        if (u < 0 || v < 0 || w < 0 || u >= si || v >= sj || w >= sk) continue;
-        out[n] = numbers[u + si * (v + sj * w)]!;
+        const u = m[0][0] * i + m[0][1] * j + m[0][2] * k + m[0][3];
+        const v = m[1][0] * i + m[1][1] * j + m[1][2] * k + m[1][3];
+        const w = m[2][0] * i + m[2][1] * j + m[2][2] * k + m[2][3];
+        votes.fill(0);
+        for (let p = 0; p < du.length; p++) votes[labelAt(u + du[p]!, v + dv[p]!, w + dw[p]!)]!++;
+        let best = labelAt(u, v, w);
+        for (let l = 0; l < votes.length; l++) if (votes[l]! > votes[best]!) best = l;
+        out[n] = best;
       }
   return out;
 }

@@ -14,7 +14,7 @@ import type { Random } from '../../volume/random.js';
 import { TaskError } from '../error.js';
 import { segmentImage, type SegmentImage, type Working } from './image.js';
 import { mirrored, numbersOf, type LabelTable } from './labels.js';
-import { nearestNumbers } from './scene.js';
+import { majorityNumbers } from './scene.js';
 
 /** A label map cut to what has a tissue. */
 export interface Anatomy {
@@ -39,6 +39,8 @@ export interface SynthesisOptions {
   readonly mirrors?: boolean;
 }
 
+/** Points of a voxel that its signal is the mean of: with fewer, borders are of one tissue or the other by chance. */
+const SAMPLES = 6;
 /** Share of images in which tissues have signals of their own instead of a sequence's (Billot et al. 2023). */
 const RANDOM_TISSUES = 0.15;
 /** Share of images that show what has a label in the head and nothing else, as after brain extraction. */
@@ -135,7 +137,7 @@ export function synthesize(
   const turned = flip ? numbers.map((n) => mirror[n]!) : numbers;
   const acquisition = drawAcquisition(boundsMm(warped), options, random);
   const image = imageOf(warped, options, acquisition, random);
-  return { image, numbers: nearestNumbers(image, warped, turned) };
+  return { image, numbers: majorityNumbers(image, warped, turned) };
 }
 
 /** One image of an anatomy as it lies, under a fixed acquisition, for measuring. */
@@ -153,10 +155,10 @@ export function synthesizeAs(
     tesla: 3,
     noise: 0.02,
     bias: 0.2,
-    samples: 2,
+    samples: SAMPLES,
   };
   const { volume } = simulateFromLabels(map, options.tissues, acquisition, seed);
-  return { volume, numbers: nearestNumbers(volume, map, numbers) };
+  return { volume, numbers: majorityNumbers(volume, map, numbers) };
 }
 
 function imageOf(
@@ -247,7 +249,7 @@ function drawAcquisition(
     bias: random.uniform(0, 0.4),
     ...(random.chance(0.2) && { ghost: random.uniform(0, 0.04) }),
     ...(random.chance(0.2) && { ringing: random.uniform(0, 0.5) }),
-    samples: isotropic ? 2 : 3,
+    samples: SAMPLES,
   };
 }
 

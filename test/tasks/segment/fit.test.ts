@@ -18,7 +18,7 @@ import {
 } from '../../../src/tasks/segment/head-file.js';
 import { labelTable, numbersIn } from '../../../src/tasks/segment/labels.js';
 import { segmentImage } from '../../../src/tasks/segment/image.js';
-import { nearestNumbers } from '../../../src/tasks/segment/scene.js';
+import { majorityNumbers } from '../../../src/tasks/segment/scene.js';
 import { Segmenter } from '../../../src/tasks/segment/segmenter.js';
 import { pairSource, type SceneSource } from '../../../src/tasks/segment/source.js';
 import { anatomyOf, CONTRASTS, synthesizeAs } from '../../../src/tasks/segment/synthesis.js';
@@ -56,7 +56,7 @@ function scene(n: number): ReturnType<SceneSource['draw']> {
   const sequence = { kind: 'turbo spin echo', tr: 4000 + 300 * n, te: 70 + 6 * n } as const;
   const { volume } = synthesizeAs(anatomy, options, sequence, [3, 3, 3 + (n % 3) / 4], n);
   const image = segmentImage(volume, WORKING);
-  return { image, numbers: nearestNumbers(image, anatomy.map, anatomy.numbers) };
+  return { image, numbers: majorityNumbers(image, anatomy.map, anatomy.numbers) };
 }
 const model = toyEncoder();
 const base: Omit<FitOptions, 'run' | 'steps'> = {

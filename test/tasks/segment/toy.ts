@@ -5,7 +5,7 @@ import { modelConfig } from '../../../src/models/sizes.js';
 import type { LabelTissues } from '../../../src/simulate/index.js';
 import { labelTable } from '../../../src/tasks/segment/labels.js';
 import { scalingAffine } from '../../../src/volume/affine.js';
-import type { Volume } from '../../../src/volume/volume.js';
+import type { Vec3, Volume } from '../../../src/volume/volume.js';
 
 export const TOY_TISSUES: LabelTissues = new Map([
   [1, 'muscle'],
@@ -55,3 +55,19 @@ export const TOY_SYNTHESIS = {
   working: WORKING,
   contrasts: ['any'],
 } as const;
+
+/** A volume of one value a voxel, in cubes of `mm`. */
+export const volumeOf = (
+  shape: Vec3,
+  value: (i: number, j: number, k: number) => number,
+  mm = 2,
+): Volume => ({
+  data: Float32Array.from({ length: shape[0] * shape[1] * shape[2] }, (_, n) =>
+    value(n % shape[0], Math.floor(n / shape[0]) % shape[1], Math.floor(n / (shape[0] * shape[1]))),
+  ),
+  shape,
+  affine: scalingAffine([mm, mm, mm]),
+  slope: 1,
+  intercept: 0,
+  valid: null,
+});
