@@ -17,6 +17,8 @@ import type { SegmentImage } from './image.js';
 const ROUNDS = 8;
 /** Voxels that a head calls background more surely than this stay so, and teach nothing. */
 const SURE = 0.99;
+/** Weight of what a head says: it has seen the intensities too, and is surer than it is right. */
+const TRUST = 0.7;
 /** Probability of a label of which a head says nothing. */
 const DOUBT = 1e-5;
 /** Least variance of a label, as a share of the median over labels: one that has little room would shrink to a point. */
@@ -142,7 +144,7 @@ function fitted(probabilities: Uint8Array, count: number, image: SegmentImage): 
   const scale = foreground / brightness;
   const logOf = (intensity: number): number => Math.log(Math.max(0, intensity) * scale + OFFSET);
   const logs = intensities.map(logOf);
-  const prior = shares.map(Math.log);
+  const prior = shares.map((share) => TRUST * Math.log(share));
   let next = new Float32Array(possible);
   const shade = new Float32Array(voxels.length);
   const field = new SmoothField(shape, spacing(affine));
@@ -234,7 +236,7 @@ function agreement(
 }
 
 /** What is known of a label that a head does not think possible at a voxel. */
-const UNLIKELY = Math.log(DOUBT) + NEIGHBOURS * Math.log(NEIGHBOURS_DOUBT);
+const UNLIKELY = TRUST * Math.log(DOUBT) + NEIGHBOURS * Math.log(NEIGHBOURS_DOUBT);
 
 /** The same on the source's own voxels, whose intensities are sharper than those of the grid: what the grid says is read between its voxels. */
 function onSource(fit: Fit, count: number, image: SegmentImage): Uint8Array {

