@@ -159,7 +159,7 @@ describe('precess segment', () => {
 
   it('writes what nifti-reader-js, with which NiiVue reads, shows on the same grid', async () => {
     const out = at('viewed.nii.gz');
-    const args = ['--head', at('head'), '--out', out, '--threads', '1', '--click=-3,-26,20:ball'];
+    const args = ['--head', at('head'), '--out', out, '--threads', '1', '--click=-4.5,-24.5,18.5:ball'];
     const { labels } = await json<Document>('segment', image, ...args);
     const [source, shown] = await Promise.all([viewed(image), viewed(out)]);
     expect(shown.header.dims.slice(0, 4)).toEqual(source.header.dims.slice(0, 4));
@@ -171,8 +171,8 @@ describe('precess segment', () => {
     expect(data).toHaveLength(source.header.dims.slice(1, 4).reduce((product, n) => product * n, 1));
     for (const { value, voxels } of labels) expect(data.filter((one) => one === value)).toHaveLength(voxels);
     expect(labels.find(({ name }) => name === 'ball')!.voxels).toBeGreaterThan(0);
-    // The voxel that was clicked on, found by the viewer's own affine.
-    const [i, j, k] = [-3, -26, 20].map((mm, d) => {
+    // The voxel in whose middle was clicked, found by the viewer's own affine.
+    const [i, j, k] = [-4.5, -24.5, 18.5].map((mm, d) => {
       const row = shown.header.affine[d]!;
       return Math.round((mm - row[3]!) / row[d]!);
     }) as [number, number, number];
