@@ -120,8 +120,9 @@ describe('windows', () => {
     expect(grid(1, 0, 12)).toEqual([1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 3, 3]);
     // From -0.5 to 3.5, 7.5, 11.5 and 15.5 mm: half of the third is 3 (8.5 to 11.5), a quarter 2; the fourth is empty.
     expect(grid(4, 1.5, 4)).toEqual([1, 1, 3, 0]);
-    // On half voxels neither side is preferred: the border of 1 and 2 at 6.5 mm lies in the middle of both voxels' faces.
+    // Half 1 and half 2 about 6.5 mm, half 2 and half 3 about 8.5: the voxel of the map that the middle is rounded to decides.
     expect(grid(2, 0.5, 6)).toEqual([1, 1, 1, 2, 3, 3]);
+    // Borders of both meet: nothing to decide. Then a voxel and a half of the map in each, as the held-out images have them.
     expect(grid(2, 1.5, 5)).toEqual([1, 1, 1, 2, 3]);
     expect(grid(1.5, 0.25, 8)).toEqual([1, 1, 1, 1, 1, 2, 3, 3]);
   });
