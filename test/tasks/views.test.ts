@@ -83,4 +83,31 @@ describe('principalAxes', () => {
       expect(Math.abs(along)).toBeGreaterThan(0.999);
     });
   });
+
+  it.each([
+    ['the cases of a plane, of which there are fewer than features', 2],
+    ['nothing in cases that do not differ', 0],
+  ])('spans %s', (_, rank) => {
+    const random = new Random(4);
+    const spanning = Array.from({ length: rank }, () =>
+      Float64Array.from({ length: 30 }, () => random.normal()),
+    );
+    const rows = Array.from({ length: 7 }, () => {
+      const row = new Float64Array(30);
+      for (const axis of spanning) {
+        const share = random.normal();
+        axis.forEach((x, d) => (row[d]! += share * x));
+      }
+      return row;
+    });
+    const { axes, variances } = principalAxes(rows, 5);
+    expect([axes.length, variances.length]).toEqual([rank, rank]);
+    const dot = (a: Float64Array, b: Float64Array): number => a.reduce((sum, x, d) => sum + x * b[d]!, 0);
+    for (const [a, one] of axes.entries())
+      for (const [b, other] of axes.entries()) expect(dot(one, other)).toBeCloseTo(a === b ? 1 : 0, 9);
+    for (const row of rows) {
+      const along = axes.reduce((sum, axis) => sum + dot(row, axis) ** 2, 0);
+      expect(along).toBeCloseTo(dot(row, row), 9);
+    }
+  });
 });

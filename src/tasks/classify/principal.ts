@@ -1,4 +1,5 @@
 /** Principal axes of many cases, as far as a few of them go. */
+import { EigenvalueDecomposition, Matrix, QrDecomposition } from 'ml-matrix';
 import { Random } from '../../volume/random.js';
 
 export interface Principal {
@@ -14,118 +15,31 @@ const ROUNDS = 3;
 
 /**
  * The first `count` principal axes of centred cases (fewer where they span less), by subspace iteration from random
- * directions and a Jacobi eigensolver in the subspace; the same for the same cases.
+ * directions; the same for the same cases.
  */
 export function principalAxes(rows: readonly Float64Array[], count: number): Principal {
   const dim = rows[0]?.length ?? 0;
-  const random = new Random(1, dim);
   const size = Math.min(count + SPARE, dim);
+  if (size === 0) return { axes: [], variances: new Float64Array(0) };
+  const random = new Random(1, dim);
+  const cases = new Matrix(rows);
+  const back = cases.transpose();
   let basis = orthonormal(
-    Array.from({ length: size }, () => Float64Array.from({ length: dim }, () => random.normal())),
+    new Matrix(Array.from({ length: dim }, () => Array.from({ length: size }, () => random.normal()))),
   );
-  for (let round = 0; round < ROUNDS; round++) basis = orthonormal(timesCovariance(rows, basis));
-  const along = rows.map((row) => basis.map((axis) => dot(row, axis)));
-  const gram = basis.map((_, a) =>
-    Float64Array.from(basis, (_, b) => along.reduce((sum, row) => sum + row[a]! * row[b]!, 0) / rows.length),
-  );
-  const { values, vectors } = symmetricEigen(gram);
+  for (let round = 0; round < ROUNDS; round++) basis = orthonormal(back.mmul(cases.mmul(basis)));
+  const along = cases.mmul(basis);
+  const covariance = along.transpose().mmul(along).div(rows.length);
+  const { realEigenvalues: values, eigenvectorMatrix } = new EigenvalueDecomposition(covariance, {
+    assumeSymmetric: true,
+  });
   const order = [...values.keys()].sort((a, b) => values[b]! - values[a]!);
   const kept = order.filter((n) => values[n]! > 1e-10 * values[order[0]!]!).slice(0, count);
+  const axes = basis.mmul(eigenvectorMatrix);
   return {
-    axes: kept.map((n) => {
-      const axis = new Float64Array(dim);
-      basis.forEach((row, b) => {
-        const share = vectors[b]![n]!;
-        for (let d = 0; d < dim; d++) axis[d]! += share * row[d]!;
-      });
-      return axis;
-    }),
+    axes: kept.map((n) => Float64Array.from(axes.getColumn(n))),
     variances: Float64Array.from(kept, (n) => values[n]!),
   };
 }
 
-/** Xᵀ X basis, row by row. */
-function timesCovariance(rows: readonly Float64Array[], basis: readonly Float64Array[]): Float64Array[] {
-  const out = basis.map((axis) => new Float64Array(axis.length));
-  for (const row of rows)
-    basis.forEach((axis, b) => {
-      const share = dot(row, axis);
-      const sum = out[b]!;
-      for (let d = 0; d < row.length; d++) sum[d]! += share * row[d]!;
-    });
-  return out;
-}
-
-/** Gram and Schmidt, twice, so that rounding leaves nothing; what depends on those before is dropped. */
-function orthonormal(vectors: readonly Float64Array[]): Float64Array[] {
-  const out: Float64Array[] = [];
-  for (const given of vectors) {
-    const vector = given.slice();
-    const before = Math.sqrt(dot(vector, vector));
-    for (let pass = 0; pass < 2; pass++)
-      for (const other of out) {
-        const share = dot(vector, other);
-        for (let d = 0; d < vector.length; d++) vector[d]! -= share * other[d]!;
-      }
-    const length = Math.sqrt(dot(vector, vector));
-    if (length > 1e-9 * before) out.push(vector.map((x) => x / length));
-  }
-  return out;
-}
-
-/** Jacobi's rotations; `vectors[i][n]` is component i of eigenvector n. */
-export function symmetricEigen(matrix: readonly Float64Array[]): {
-  values: Float64Array;
-  vectors: Float64Array[];
-} {
-  const n = matrix.length;
-  const a = matrix.map((row) => row.slice());
-  const vectors = a.map((_, i) => Float64Array.from({ length: n }, (_, j) => (i === j ? 1 : 0)));
-  const total = a.reduce((sum, row) => sum + dot(row, row), 0);
-  for (let sweep = 0; sweep < 30; sweep++) {
-    let off = 0;
-    for (let p = 0; p < n; p++) for (let q = p + 1; q < n; q++) off += a[p]![q]! ** 2;
-    if (off <= 1e-22 * total) break;
-    for (let p = 0; p < n; p++)
-      for (let q = p + 1; q < n; q++) {
-        if (a[p]![q]! ** 2 <= 1e-26 * total) continue;
-        const theta = (a[q]![q]! - a[p]![p]!) / (2 * a[p]![q]!);
-        const t = Math.sign(theta || 1) / (Math.abs(theta) + Math.hypot(theta, 1));
-        const c = 1 / Math.hypot(t, 1);
-        rotate(a, vectors, p, q, c, t * c);
-      }
-  }
-  return { values: Float64Array.from(a, (row, i) => row[i]!), vectors };
-}
-
-function rotate(
-  a: readonly Float64Array[],
-  vectors: readonly Float64Array[],
-  p: number,
-  q: number,
-  c: number,
-  s: number,
-): void {
-  for (const row of a) {
-    const [x, y] = [row[p]!, row[q]!];
-    row[p] = c * x - s * y;
-    row[q] = s * x + c * y;
-  }
-  const [up, uq] = [a[p]!, a[q]!];
-  for (let k = 0; k < up.length; k++) {
-    const [x, y] = [up[k]!, uq[k]!];
-    up[k] = c * x - s * y;
-    uq[k] = s * x + c * y;
-  }
-  for (const row of vectors) {
-    const [x, y] = [row[p]!, row[q]!];
-    row[p] = c * x - s * y;
-    row[q] = s * x + c * y;
-  }
-}
-
-function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let d = 0; d < a.length; d++) sum += a[d]! * b[d]!;
-  return sum;
-}
+const orthonormal = (matrix: Matrix): Matrix => new QrDecomposition(matrix).orthogonalMatrix;
