@@ -1,4 +1,6 @@
 // What the benches of few labels share: cases of a corpus with their labels and features, draws of few labels, scores.
+import { DISEASES } from './heads.mjs';
+
 const dist = (path) => new URL(`../../dist/${path}`, import.meta.url).href;
 const { Corpus } = await import(dist('corpus/index.js'));
 const { Encoder, tokensFor } = await import(dist('models/encoder.js'));
@@ -23,25 +25,15 @@ export const openEncoder = (model) =>
  * Up to `limit` series of a corpus, drawn at random, each with the encoder's summary, all views of it, and whatever is
  * asked for: hand-made features, a grid for the peer.
  */
-export async function readCases(corpusDir, encoder, { limit, hand = false, grid = false }) {
+export async function readCases(corpusDir, encoder, { limit, ...besides }) {
   const corpus = await Corpus.open(corpusDir);
   const all = await corpus.list();
   const chosen = [...new Random(7).sample(all.length, Math.min(limit, all.length))].sort((a, b) => a - b);
   const cases = [];
-  const { samples } = encoder.config;
   for (const [done, n] of chosen.entries()) {
     const series = all[n];
     try {
-      const prepared = new Prepared(await corpus.volume(series.id));
-      const tokens = tokensFor(prepared, samples, { maxTokens: MAX_TOKENS });
-      const [features] = await encoder.features([tokens]);
-      cases.push({
-        series,
-        whole: features.summary,
-        all: allViews(features, tokens),
-        ...(hand && { hand: intensityView(tokens) }),
-        ...(grid && { grid: gridOf(prepared) }),
-      });
+      cases.push({ series, ...(await encoded(encoder, await corpus.volume(series.id), besides)) });
     } catch (error) {
       process.stderr.write(`${series.id} is left out: ${error.message}\n`);
     }
@@ -52,15 +44,25 @@ export async function readCases(corpusDir, encoder, { limit, hand = false, grid 
 }
 
 /** The same of simulated heads, see heads.mjs; a series' label is among its findings. */
-export async function encodeHeads(heads, encoder) {
+export async function encodeHeads(heads, encoder, besides) {
   const cases = [];
   for (const { volume, findings, ...series } of heads) {
-    const tokens = tokensFor(new Prepared(volume), encoder.config.samples, { maxTokens: MAX_TOKENS });
-    const [features] = await encoder.features([tokens]);
-    cases.push({ series, findings, whole: features.summary, all: allViews(features, tokens) });
+    cases.push({ series, findings, ...(await encoded(encoder, volume, besides)) });
     if (cases.length % 50 === 0) process.stderr.write(`${cases.length} heads\n`);
   }
   return cases;
+}
+
+async function encoded(encoder, volume, { hand = false, grid = false } = {}) {
+  const prepared = new Prepared(volume);
+  const tokens = tokensFor(prepared, encoder.config.samples, { maxTokens: MAX_TOKENS });
+  const [features] = await encoder.features([tokens]);
+  return {
+    whole: features.summary,
+    all: allViews(features, tokens),
+    ...(hand && { hand: intensityView(tokens) }),
+    ...(grid && { grid: gridOf(prepared) }),
+  };
 }
 
 /** 32³ intensities about the foreground's middle, 0 where nothing was measured. */
@@ -76,21 +78,29 @@ function gridOf(prepared) {
   return out;
 }
 
-/** A sentence of a simulated report that says that something is as it should be. */
-const NORMAL =
-  /^(no|normal) |normal|intact|unremarkable|not (dilated|displaced)|are open|symmetrical|smoothly outlined|lies at L1/i;
-
-/** What is asked of a series; null where it is not known. */
-export const LABELS = {
+/** What is asked of a series of a corpus; null where it is not known. */
+const LABELS = {
   contrast: ({ contrast }) => (contrast === 'unknown' ? null : contrast),
   plane: ({ plane }) => plane,
-  /** Simulated: whether the series' own text names a finding after its sentence on the technique. */
-  disease: ({ text, source }, simulated) => {
-    if (source !== simulated) return null;
-    const said = text.split(/(?<=\.)\s+(?=[A-Z])/).slice(1);
-    return said.some((sentence) => !NORMAL.test(sentence)) ? 'finding' : 'none';
-  },
 };
+
+/** Classes of contrast and plane with fewer series than this are left out. */
+const FEWEST = 36;
+
+/** Everything that is asked: its name, the names of its classes, the cases with a label. */
+export function questionsOf(cases, heads) {
+  const asked = Object.keys(LABELS).map((field) => ({ field, ...labelled(field, cases) }));
+  const diseases = Object.entries(DISEASES).map(([field, shows]) => ({
+    field,
+    names: ['absent', 'present'],
+    usable: heads.map((one) => ({ ...one, label: one.findings.some(shows) ? 'present' : 'absent' })),
+  }));
+  return [...asked, ...diseases].filter(({ field, names }) => {
+    if (names.length > 1) return true;
+    process.stderr.write(`${field}: fewer than two classes with ${FEWEST} series; raise --limit\n`);
+    return false;
+  });
+}
 
 function groupBy(list, keyOf) {
   const groups = new Map();
@@ -98,15 +108,12 @@ function groupBy(list, keyOf) {
   return groups;
 }
 
-/** The cases with a label of which there are enough, and the classes. */
-export function labelled(field, cases, atLeast) {
-  const bySource = groupBy(cases, ({ series }) => series.source);
-  const [simulated] = [...bySource].sort((a, b) => b[1].length - a[1].length)[0];
+function labelled(field, cases) {
   const known = cases
-    .map((one) => ({ ...one, label: LABELS[field](one.series, simulated) }))
+    .map((one) => ({ ...one, label: LABELS[field](one.series) }))
     .filter(({ label }) => label !== null);
   const groups = groupBy(known, ({ label }) => label);
-  const names = [...groups].filter(([, of]) => of.length >= atLeast).map(([name]) => name);
+  const names = [...groups].filter(([, of]) => of.length >= FEWEST).map(([name]) => name);
   names.sort();
   return { names, usable: known.filter(({ label }) => names.includes(label)) };
 }

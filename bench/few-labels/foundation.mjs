@@ -1,58 +1,59 @@
 // A frozen encoder with a linear probe beside a 3D CNN trained from scratch (PyTorch, peer.py) and hand-made intensity
 // features with the same probe, on the same labels and test patients: balanced accuracy for 5, 10 and 20 labels a
 // class, and how many labels each needs to come as far as the encoder does with 10.
-//   node bench/few-labels/foundation.mjs --corpus DIR --model RUN|untrained --python PYTHON [--limit 300] [--out FILE.json]
+//   node bench/few-labels/foundation.mjs --corpus DIR --model RUN|untrained --python PYTHON [--limit 1000] [--heads 300] [--out FILE.json]
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { drawFew, GRID, LABELS, labelled, mean, openEncoder, readCases, scoreOf } from './cases.mjs';
+import { drawFew, encodeHeads, GRID, mean, openEncoder, questionsOf, readCases, scoreOf } from './cases.mjs';
+import { simulatedHeads } from './heads.mjs';
 
 const { values } = parseArgs({
   options: {
     corpus: { type: 'string' },
     model: { type: 'string' },
     python: { type: 'string', default: 'python3' },
-    limit: { type: 'string', default: '300' },
-    draws: { type: 'string', default: '3' },
+    limit: { type: 'string', default: '1000' },
+    heads: { type: 'string', default: '300' },
+    draws: { type: 'string', default: '5' },
     out: { type: 'string' },
   },
 });
 const dist = (path) => new URL(`../../dist/${path}`, import.meta.url).href;
 const { fitLogistic, balancedWeights } = await import(dist('tasks/classify/logistic.js'));
 const { decides } = await import(dist('tasks/classify/semi.js'));
+const { viewWidths } = await import(dist('tasks/classify/views.js'));
 
 const COUNTS = [5, 10, 20];
-const SYSTEMS = ['encoder', 'hand', 'cnn'];
+const SYSTEMS = ['encoder', 'all views', 'hand', 'cnn'];
 const L2 = 0.1;
 const encoder = await openEncoder(values.model);
-const cases = await readCases(values.corpus, encoder, {
-  limit: Number(values.limit),
-  hand: true,
-  grid: true,
-});
+const besides = { hand: true, grid: true };
+const series = await readCases(values.corpus, encoder, { limit: Number(values.limit), ...besides });
+const heads = await encodeHeads(simulatedHeads(Number(values.heads)), encoder, besides);
+const blocks = viewWidths(encoder.config.embedDim);
 await encoder.close();
+const cases = [...series, ...heads];
 cases.forEach((one, n) => (one.n = n));
 
 /** One fit each: names, training cases with their classes, test cases. */
 const jobs = [];
-for (const field of Object.keys(LABELS)) {
-  const data = labelled(field, cases, 36);
-  if (data.names.length < 2) continue;
+for (const { field, ...data } of questionsOf(series, heads))
   for (const labels of COUNTS)
     for (let draw = 0; draw < Number(values.draws); draw++) {
       const { few, truth, test } = drawFew(data, labels, draw);
       jobs.push({ field, labels, draw, names: data.names, few, truth, test });
     }
-}
 
-function byProbe({ names, few, truth, test }, feature) {
+function byProbe({ names, few, truth, test }, feature, options) {
   const model = fitLogistic(few.map(feature), truth, names.length, {
     l2: L2,
     caseWeights: balancedWeights(truth, names.length),
     tolerance: 1e-4,
+    ...options,
   });
   return scoreOf(names, test, (one) => decides(model, feature(one)));
 }
@@ -82,6 +83,7 @@ jobs.forEach((job, j) => {
     field: job.field,
     labels: job.labels,
     encoder: byProbe(job, ({ whole }) => whole),
+    'all views': byProbe(job, ({ all }) => all, { blocks }),
     hand: byProbe(job, ({ hand }) => hand),
     cnn: scoreOf(job.names, job.test, (one) => answers[j][place.get(one)]),
   });

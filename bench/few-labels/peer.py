@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 torch.set_num_threads(1)
-EPOCHS, BATCH = 20, 16
+EPOCHS, LEAST_STEPS, BATCH = 20, 400, 16
 folder = Path(sys.argv[1])
 told = json.loads((folder / "jobs.json").read_text())
 grid = told["grid"]
@@ -46,9 +46,11 @@ for number, job in enumerate(told["jobs"]):
     counts = torch.bincount(truth, minlength=job["classes"]).clamp(min=1)
     loss_of = nn.CrossEntropyLoss(weight=len(truth) / (job["classes"] * counts))
     optimiser = torch.optim.AdamW(model.parameters(), 3e-3, weight_decay=1e-2)
-    steps = EPOCHS * -(-len(truth) // BATCH)
+    a_time = -(-len(truth) // BATCH)
+    epochs = max(EPOCHS, -(-LEAST_STEPS // a_time))
+    steps = epochs * a_time
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
-    for _ in range(EPOCHS):
+    for _ in range(epochs):
         for rows in torch.randperm(len(truth), generator=generator).split(BATCH):
             if len(rows) < 2:
                 schedule.step()

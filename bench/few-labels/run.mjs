@@ -4,8 +4,17 @@
 // Contrast and plane are of the corpus; diseases are of simulated heads (heads.mjs), which are made on the way.
 import { readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { drawFew, encodeHeads, labelled, mean, openEncoder, pairedT, readCases, scoreOf } from './cases.mjs';
-import { DISEASES, simulatedHeads } from './heads.mjs';
+import {
+  drawFew,
+  encodeHeads,
+  mean,
+  openEncoder,
+  pairedT,
+  questionsOf,
+  readCases,
+  scoreOf,
+} from './cases.mjs';
+import { simulatedHeads } from './heads.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -28,7 +37,6 @@ const { SemiSpace } = await import(dist('tasks/classify/semi-space.js'));
 const { viewWidths } = await import(dist('tasks/classify/views.js'));
 
 const L2 = 0.1;
-const HEAD_SEED = 70;
 const [seeds, draws, firstSeed] = [values.seeds, values.draws, values['first-seed']].map(Number);
 const began = performance.now();
 const { cases, heads, embedDim } = await featuresOf();
@@ -44,7 +52,7 @@ async function featuresOf() {
   const encoder = await openEncoder(values.model);
   const { embedDim } = encoder.config;
   const cases = await readCases(values.corpus, encoder, { limit: Number(values.limit) });
-  const heads = await encodeHeads(simulatedHeads(Number(values.heads), HEAD_SEED), encoder);
+  const heads = await encodeHeads(simulatedHeads(Number(values.heads)), encoder);
   await encoder.close();
   const plain = ({ whole, all, ...one }) => ({ ...one, whole: [...whole], all: [...all] });
   if (values.cache)
@@ -54,18 +62,6 @@ async function featuresOf() {
     );
   return { cases, heads, embedDim };
 }
-
-/** Everything that is asked: name, classes, cases with a label. */
-const questions = [
-  ...['contrast', 'plane'].map((field) => [field, labelled(field, cases, 36)]),
-  ...Object.entries(DISEASES).map(([name, shows]) => [
-    name,
-    {
-      names: ['absent', 'present'],
-      usable: heads.map((one) => ({ ...one, label: one.findings.some(shows) ? 'present' : 'absent' })),
-    },
-  ]),
-];
 
 /** Means over the draws of one split: probe on the summary, probe on all views, committee. */
 function scoresOf(data, labels, seed) {
@@ -98,11 +94,7 @@ function scoresOf(data, labels, seed) {
 
 const signed = (x) => `${x >= 0 ? '+' : '−'}${Math.abs(x).toFixed(3)}`;
 const results = [];
-for (const [field, data] of questions) {
-  if (data.names.length < 2) {
-    process.stderr.write(`${field}: fewer than two classes with 36 series; raise --limit\n`);
-    continue;
-  }
+for (const { field, ...data } of questionsOf(cases, heads)) {
   for (const labels of [5, 10, 20]) {
     const runs = Array.from({ length: seeds }, (_, seed) => scoresOf(data, labels, firstSeed + seed));
     const [summary, views, semi] = [0, 1, 2].map((n) => mean(runs.map((run) => run[n])));
