@@ -1,5 +1,5 @@
 // The semi-supervised committee beside linear probes on the same labels: balanced accuracy on patients apart, for 5, 10 and
-// 20 labels a class. Five splits of the patients, eight draws of labels in each; their means are compared by a paired t-test.
+// 20 labels a class. Five splits of the patients, 16 draws of labels in each; their means are compared by a paired t-test.
 //   node bench/few-labels/run.mjs --corpus DIR --model RUN|untrained [--limit 1000] [--heads 300] [--out FILE.json]
 // Contrast and plane are of the corpus; diseases are of simulated heads (heads.mjs), which are made on the way.
 import { readFile, writeFile } from 'node:fs/promises';
@@ -23,7 +23,7 @@ const { values } = parseArgs({
     limit: { type: 'string', default: '1000' },
     heads: { type: 'string', default: '300' },
     seeds: { type: 'string', default: '5' },
-    draws: { type: 'string', default: '8' },
+    draws: { type: 'string', default: '16' },
     'first-seed': { type: 'string', default: '0' },
     // Features are kept in this file and read from it where it is there.
     cache: { type: 'string' },

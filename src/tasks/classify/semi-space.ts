@@ -17,14 +17,16 @@ export interface Linear {
   readonly bias: Float64Array;
 }
 
-/** More axes change nothing for tens of labels, and cost time. */
-const MOST_AXES = 64;
+/** Diseases lie along more axes than contrasts and planes do; each costs time. */
+const MOST_AXES = 128;
 /** Axes are taken from no more cases than this. */
 const MOST_CASES = 1000;
 /** Of a member's features together, so that one penalty suits them all: that of 384 standardised features. */
 const TOTAL_VARIANCE = 384;
 /** Added to variances relative to their mean before whitening, so that axes of little variance do not drown in noise. */
-const RIDGE = 1;
+const TOKEN_RIDGE = 1;
+/** Less for all views together: a small lesion shows along axes of little variance. */
+const RIDGE = 0.3;
 
 export class SemiSpace {
   private readonly seen = new WeakMap<Float32Array, readonly Float64Array[]>();
@@ -51,9 +53,8 @@ export class SemiSpace {
       for (let d = from; d < to; d++) scale[d]! /= Math.sqrt(Math.max(1, to - from));
     const step = Math.max(1, Math.ceil(cases.length / MOST_CASES));
     const rows = cases.filter((_, n) => n % step === 0).map((row) => standard(row, mean, scale));
-    const views = ranges.map((range, n) => [range, n === 1] as const);
-    const wanted = ranges.length === 1 ? views : [...views, [[0, mean.length], true] as const];
-    const sights = wanted.map(([range, whitened]) => sightOf(rows, range, whitened));
+    const sights = ranges.map((range, n) => sightOf(rows, range, n === 1 ? TOKEN_RIDGE : undefined));
+    if (ranges.length > 1) sights.push(sightOf(rows, [0, mean.length], RIDGE));
     return new SemiSpace(mean, scale, sights);
   }
 
@@ -97,14 +98,14 @@ const standard = (row: Float32Array, mean: Float64Array, scale: Float64Array): F
 function sightOf(
   rows: readonly Float64Array[],
   [from, to]: readonly [number, number],
-  whitened: boolean,
+  ridge?: number,
 ): Sight {
   const { axes, variances } = principalAxes(
     rows.map((row) => row.subarray(from, to)),
     MOST_AXES,
   );
   const typical = variances.reduce((sum, v) => sum + v, 0) / Math.max(1, variances.length);
-  const factors = variances.map((v) => (whitened ? 1 / Math.sqrt(v / typical + RIDGE) : 1));
+  const factors = variances.map((v) => (ridge === undefined ? 1 : 1 / Math.sqrt(v / typical + ridge)));
   const total = variances.reduce((sum, v, a) => sum + v * factors[a]! ** 2, 0);
   const unit = total > 0 ? Math.sqrt(TOTAL_VARIANCE / total) : 0;
   const dim = rows[0]?.length ?? 0;

@@ -20,7 +20,7 @@ export interface SemiOptions {
 /** Penalty of a member; what is found hardly depends on it. */
 const L2 = 0.1;
 /** Lowest threshold of a class. */
-const FLOOR = 0.65;
+const FLOOR = 0.5;
 const FOLDS = 4;
 const TOLERANCE = 1e-3;
 
@@ -59,7 +59,7 @@ export function fitSemi(
     throw new TaskError(
       'fit: there must be series without labels to learn from, got none; leave --unlabeled out',
     );
-  const { l2 = L2, threshold = 0.8, rounds = 2, blocks = [labelled[0]?.length ?? 0] } = options;
+  const { l2 = L2, threshold = 0.6, rounds = 4, blocks = [labelled[0]?.length ?? 0] } = options;
   const space = options.space ?? SemiSpace.of([...labelled, ...unlabelled], blocks);
   const known = labelled.map((features) => space.see(features));
   const asked = unlabelled.map((features) => space.see(features));
