@@ -23,7 +23,7 @@ export const openEncoder = (model) =>
 
 /**
  * Up to `limit` series of a corpus, drawn at random, each with the encoder's summary, all views of it, and whatever is
- * asked for: hand-made features, a grid for the peer.
+ * asked for: hand-made features, a grid for the peer, the vectors of tokens.
  */
 export async function readCases(corpusDir, encoder, { limit, ...besides }) {
   const corpus = await Corpus.open(corpusDir);
@@ -53,7 +53,7 @@ export async function encodeHeads(heads, encoder, besides) {
   return cases;
 }
 
-async function encoded(encoder, volume, { hand = false, grid = false } = {}) {
+async function encoded(encoder, volume, { hand = false, grid = false, tokenVectors = false } = {}) {
   const prepared = new Prepared(volume);
   const tokens = tokensFor(prepared, encoder.config.samples, { maxTokens: MAX_TOKENS });
   const [features] = await encoder.features([tokens]);
@@ -62,6 +62,7 @@ async function encoded(encoder, volume, { hand = false, grid = false } = {}) {
     all: allViews(features, tokens),
     ...(hand && { hand: intensityView(tokens) }),
     ...(grid && { grid: gridOf(prepared) }),
+    ...(tokenVectors && { features }),
   };
 }
 
@@ -95,7 +96,7 @@ export function questionsOf(cases, heads) {
     names: ['absent', 'present'],
     usable: heads.map((one) => ({ ...one, label: one.findings.some(shows) ? 'present' : 'absent' })),
   }));
-  return [...asked, ...diseases].filter(({ field, names }) => {
+  return [...asked, ...(heads.length > 0 ? diseases : [])].filter(({ field, names }) => {
     if (names.length > 1) return true;
     process.stderr.write(`${field}: fewer than two classes with ${FEWEST} series; raise --limit\n`);
     return false;
@@ -120,9 +121,9 @@ function labelled(field, cases) {
 
 /**
  * A third of the patients to test on, which `split` says; `labels` cases a class of the others to learn from, which `draw`
- * says; and the rest of those.
+ * says; and the rest of those. With `source`, only series of that source are asked about, and none of them has a label.
  */
-export function drawFew({ names, usable }, labels, split, draw = 0) {
+export function drawFew({ names, usable }, labels, split, draw = 0, source = null) {
   const random = new Random(split, 11);
   const patients = [...new Set(usable.map(({ series }) => series.patientId))];
   const order = random.sample(patients.length, patients.length);
@@ -130,12 +131,15 @@ export function drawFew({ names, usable }, labels, split, draw = 0) {
   const pool = usable.filter(({ series }) => !apart.has(series.patientId));
   const drawing = draw === 0 ? random : new Random(split, 12, draw);
   const mixed = [...drawing.sample(pool.length, pool.length)].map((n) => pool[n]);
-  const few = names.flatMap((name) => mixed.filter(({ label }) => label === name).slice(0, labels));
+  const told = mixed.filter(({ series }) => source === null || series.source !== source);
+  const few = names.flatMap((name) => told.filter(({ label }) => label === name).slice(0, labels));
   return {
     few,
     truth: few.map(({ label }) => names.indexOf(label)),
     rest: mixed.filter((one) => !few.includes(one)),
-    test: usable.filter(({ series }) => apart.has(series.patientId)),
+    test: usable.filter(
+      ({ series }) => apart.has(series.patientId) && (source === null || series.source === source),
+    ),
   };
 }
 

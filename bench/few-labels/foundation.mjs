@@ -1,4 +1,4 @@
-// A frozen encoder with a linear probe beside a 3D CNN trained from scratch (PyTorch, peer.py) and hand-made intensity
+// A frozen encoder with light heads beside a 3D CNN trained from scratch (PyTorch, peer.py) and hand-made intensity
 // features with the same probe, on the same labels and test patients: balanced accuracy for 5, 10 and 20 labels a
 // class, and how many labels each needs to come as far as the encoder does with 10.
 //   node bench/few-labels/foundation.mjs --corpus DIR --model RUN|untrained --python PYTHON [--limit 1000] [--heads 300] [--out FILE.json]
@@ -25,16 +25,19 @@ const { values } = parseArgs({
 const dist = (path) => new URL(`../../dist/${path}`, import.meta.url).href;
 const { fitLogistic, balancedWeights } = await import(dist('tasks/classify/logistic.js'));
 const { decides } = await import(dist('tasks/classify/semi.js'));
+const { attentiveLearner } = await import(dist('tasks/classify/attentive.js'));
+const { applyLinear } = await import(dist('tasks/classify/questions.js'));
 const { viewWidths } = await import(dist('tasks/classify/views.js'));
 
 const COUNTS = [5, 10, 20];
-const SYSTEMS = ['encoder', 'all views', 'hand', 'cnn'];
+const SYSTEMS = ['encoder', 'all views', 'attentive', 'hand', 'cnn'];
 const L2 = 0.1;
 const encoder = await openEncoder(values.model);
-const besides = { hand: true, grid: true };
+const besides = { hand: true, grid: true, tokenVectors: true };
 const series = await readCases(values.corpus, encoder, { limit: Number(values.limit), ...besides });
 const heads = await encodeHeads(simulatedHeads(Number(values.heads)), encoder, besides);
-const blocks = viewWidths(encoder.config.embedDim);
+const { config } = encoder;
+const blocks = viewWidths(config.embedDim);
 await encoder.close();
 const cases = [...series, ...heads];
 cases.forEach((one, n) => (one.n = n));
@@ -58,6 +61,29 @@ function byProbe({ names, few, truth, test }, feature, options) {
   return scoreOf(names, test, (one) => decides(model, feature(one)));
 }
 
+const learner = attentiveLearner(
+  cases.map(({ features }) => features),
+  config,
+  { threads: 1 },
+);
+
+/** `precess fit classify --method attentive`: one query over the tokens, and a linear layer. */
+async function byAttention({ names, few, truth, test, draw }) {
+  const target = { kind: 'classes', names, values: truth };
+  const own = few.map(({ n }) => n);
+  const { learnt, linear } = await learner.learn(own, target, draw);
+  const vectors = await learner.vectors(
+    learnt,
+    test.map(({ n }) => n),
+  );
+  const decided = vectors.map((vector) => {
+    const z = applyLinear(linear, vector);
+    return z.length === 1 ? Number(z[0] > 0) : z.indexOf(Math.max(...z));
+  });
+  const place = new Map(test.map((one, n) => [one, n]));
+  return scoreOf(names, test, (one) => decided[place.get(one)]);
+}
+
 const dir = await mkdtemp(join(tmpdir(), 'precess-few-'));
 const grids = new Float32Array(cases.length * GRID ** 3);
 cases.forEach(({ grid }, n) => grids.set(grid, n * GRID ** 3));
@@ -77,17 +103,18 @@ const answers = JSON.parse(
 await rm(dir, { recursive: true, force: true });
 
 const rows = [];
-jobs.forEach((job, j) => {
+for (const [j, job] of jobs.entries()) {
   const place = new Map(job.test.map((one, n) => [one, n]));
   rows.push({
     field: job.field,
     labels: job.labels,
     encoder: byProbe(job, ({ whole }) => whole),
     'all views': byProbe(job, ({ all }) => all, { blocks }),
+    attentive: await byAttention(job),
     hand: byProbe(job, ({ hand }) => hand),
     cnn: scoreOf(job.names, job.test, (one) => answers[j][place.get(one)]),
   });
-});
+}
 
 const at = (field, labels, system) =>
   mean(rows.filter((row) => row.field === field && row.labels === labels).map((row) => row[system]));

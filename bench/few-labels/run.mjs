@@ -27,6 +27,8 @@ const { values } = parseArgs({
     'first-seed': { type: 'string', default: '0' },
     // Features are kept in this file and read from it where it is there.
     cache: { type: 'string' },
+    // Only series of this source are asked about, none of which has a label; diseases are left out.
+    'ask-source': { type: 'string' },
     out: { type: 'string' },
   },
 });
@@ -38,6 +40,7 @@ const { viewWidths } = await import(dist('tasks/classify/views.js'));
 
 const L2 = 0.1;
 const [seeds, draws, firstSeed] = [values.seeds, values.draws, values['first-seed']].map(Number);
+const askSource = values['ask-source'] ?? null;
 const began = performance.now();
 const { cases, heads, embedDim } = await featuresOf();
 const blocks = viewWidths(embedDim);
@@ -63,13 +66,20 @@ async function featuresOf() {
   return { cases, heads, embedDim };
 }
 
+if (askSource !== null && !cases.some(({ series }) => series.source === askSource)) {
+  process.stderr.write(
+    `no series comes from ${askSource}; sources: ${[...new Set(cases.map(({ series }) => series.source))].join(', ')}\n`,
+  );
+  process.exit(1);
+}
+
 /** Means over the draws of one split: probe on the summary, probe on all views, committee. */
 function scoresOf(data, labels, seed) {
   const { names } = data;
   const sums = [0, 0, 0];
   let space = null;
   for (let draw = 0; draw < draws; draw++) {
-    const { few, truth, rest, test } = drawFew(data, labels, seed, draw);
+    const { few, truth, rest, test } = drawFew(data, labels, seed, draw, askSource);
     const probe = (of, options) =>
       fitLogistic(few.map(of), truth, names.length, {
         ...{ l2: L2, caseWeights: balancedWeights(truth, names.length), tolerance: 1e-4 },
@@ -94,7 +104,7 @@ function scoresOf(data, labels, seed) {
 
 const signed = (x) => `${x >= 0 ? '+' : '−'}${Math.abs(x).toFixed(3)}`;
 const results = [];
-for (const { field, ...data } of questionsOf(cases, heads)) {
+for (const { field, ...data } of questionsOf(cases, askSource ? [] : heads)) {
   for (const labels of [5, 10, 20]) {
     const runs = Array.from({ length: seeds }, (_, seed) => scoresOf(data, labels, firstSeed + seed));
     const [summary, views, semi] = [0, 1, 2].map((n) => mean(runs.map((run) => run[n])));
