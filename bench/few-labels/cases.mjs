@@ -143,6 +143,7 @@ export function drawFew({ names, usable }, labels, split, draw = 0, source = nul
   };
 }
 
+/** `decide` is given a case and its place in `test`. */
 export const scoreOf = (names, test, decide) =>
   balancedAccuracy(
     confusion(

@@ -80,8 +80,7 @@ async function byAttention({ names, few, truth, test, draw }) {
     const z = applyLinear(linear, vector);
     return z.length === 1 ? Number(z[0] > 0) : z.indexOf(Math.max(...z));
   });
-  const place = new Map(test.map((one, n) => [one, n]));
-  return scoreOf(names, test, (one) => decided[place.get(one)]);
+  return scoreOf(names, test, (_, n) => decided[n]);
 }
 
 const dir = await mkdtemp(join(tmpdir(), 'precess-few-'));
@@ -103,8 +102,7 @@ const answers = JSON.parse(
 await rm(dir, { recursive: true, force: true });
 
 const rows = [];
-for (const [j, job] of jobs.entries()) {
-  const place = new Map(job.test.map((one, n) => [one, n]));
+for (const [j, job] of jobs.entries())
   rows.push({
     field: job.field,
     labels: job.labels,
@@ -112,9 +110,8 @@ for (const [j, job] of jobs.entries()) {
     'all views': byProbe(job, ({ all }) => all, { blocks }),
     attentive: await byAttention(job),
     hand: byProbe(job, ({ hand }) => hand),
-    cnn: scoreOf(job.names, job.test, (one) => answers[j][place.get(one)]),
+    cnn: scoreOf(job.names, job.test, (_, n) => answers[j][n]),
   });
-}
 
 const at = (field, labels, system) =>
   mean(rows.filter((row) => row.field === field && row.labels === labels).map((row) => row[system]));
